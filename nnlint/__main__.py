@@ -1,0 +1,5 @@
+"""``python -m nnlint``."""
+
+from nnlint.cli import main
+
+main()

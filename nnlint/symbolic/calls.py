@@ -1,0 +1,645 @@
+"""Calls, attributes and items: what the objects of a script answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from nnlint.symbolic import imports
+from nnlint.symbolic.branches import join
+from nnlint.symbolic.call import Call
+from nnlint.symbolic.library import (
+    ATTRIBUTES,
+    FUNCTIONS,
+    LAYERS,
+    METHODS,
+    OBJECT_METHODS,
+    canonical,
+    kind_of,
+    python,
+)
+from nnlint.symbolic.scalar import is_numeric
+from nnlint.symbolic.scope import Frame
+from nnlint.symbolic.trace import CallSite, Condition, Forward, Return, Sample, SetRate
+from nnlint.symbolic.values import (
+    Arguments,
+    Attribute,
+    Choice,
+    Class,
+    Const,
+    Function,
+    Instance,
+    Library,
+    Mapping,
+    Method,
+    ModuleValue,
+    Object,
+    Operation,
+    Origin,
+    Partial,
+    Sequence,
+    Setting,
+    Symbol,
+    Tensor,
+    Unknown,
+    Value,
+    resolve_setting,
+    same,
+    shape_of,
+)
+
+if TYPE_CHECKING:
+    from nnlint.symbolic.executor import Executor
+
+MODULE_BASES = frozenset(
+    "torch.nn.Module lightning.LightningModule pytorch_lightning.LightningModule lightning.pytorch.LightningModule "
+    "torch.jit.ScriptModule transformers.PreTrainedModel torch.nn.Sequential torch.nn.ModuleList "
+    "torch.autograd.Function torchvision.models.ResNet".split()
+)
+"""Library classes whose instances are called through ``forward``."""
+
+BOOLEAN = frozenset(("startswith", "endswith", "lower", "upper", "strip"))
+
+
+# --- definitions -----------------------------------------------------------------------------------------------------
+
+
+def define(executor: Executor, node: cst.FunctionDef) -> Value:
+    """The value of a ``def``: the function, or what its decorators make of it."""
+    decorators = tuple(executor.evaluate(item.decorator) for item in node.decorators)
+    function = Function(node.name.value, node, executor.frame, defaults(executor, node.params), decorators)
+    value: Value = function
+    for decorator in reversed(decorators):
+        if isinstance(decorator, Function):
+            decorated = call(executor, decorator, Arguments((value,)), node)
+            if isinstance(decorated, (Function, Method, Partial, Instance)):
+                value = decorated
+                executor.executed.discard(id(function.node))
+    return value
+
+
+def defaults(executor: Executor, params: cst.Parameters) -> dict[str, Value]:
+    """The values of default arguments, evaluated where the function is defined."""
+    return {
+        param.name.value: executor.evaluate(param.default)
+        for param in (*params.posonly_params, *params.params, *params.kwonly_params)
+        if param.default is not None
+    }
+
+
+def is_decorated(function: Function, *names: str) -> bool:
+    """Whether a decorator of the function has one of these names (the last part of a library path)."""
+    return any(
+        isinstance(decorator, Library) and decorator.path.rpartition(".")[2] in names
+        for decorator in function.decorators
+    )
+
+
+def decorate_class(executor: Executor, cls: Class, node: cst.ClassDef) -> None:
+    """Give a dataclass (or NamedTuple, or a class of bare annotated fields) its fields, in order."""
+    fields: dict[str, Value | None] = {}
+    for base in reversed(list(cls.lineage())[1:]):
+        inherited = base.namespace.get("__fields__")
+        if isinstance(inherited, Mapping):
+            fields.update({str(name): value for name, value in inherited.items.items()})
+    for statement in node.body.body:
+        if not isinstance(statement, cst.SimpleStatementLine):
+            continue
+        for small in statement.body:
+            if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name):
+                fields[small.target.value] = cls.namespace.get(small.target.value)
+    if fields and "__init__" not in cls.namespace:
+        cls.namespace["__fields__"] = Mapping(
+            {name: Unknown(name) if value is None else _field(executor, name, value, node) for name, value in fields.items()}
+        )
+
+
+def _field(executor: Executor, name: str, value: Value, node: cst.CSTNode) -> Value:
+    if isinstance(value, Object) and value.name == "field":
+        factory = value.arguments.get(None, "default_factory")
+        given = value.arguments.get(0, "default")
+        if given is not None:
+            return Setting(name, given)
+        return Unknown(name) if factory is None else call(executor, factory, Arguments(), node)
+    return Setting(name, value) if isinstance(value, Const) else value
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+def splice(executor: Executor, value: Value) -> list[Value] | None:
+    """The items that ``*value`` stands for, None if they are not known."""
+    value = resolve_setting(value) or value
+    if isinstance(value, Sequence) and not value.open:
+        return list(value.items)
+    if isinstance(value, Attribute) and value.name == "shape":
+        dims = shape_of(value.receiver).dims
+        return None if dims is None else list(dims)
+    if isinstance(value, Object) and value.children:
+        return list(value.children)
+    return None
+
+
+def evaluate_arguments(executor: Executor, args: Iterable[cst.Arg]) -> Arguments:
+    """The arguments of a call."""
+    positional: list[Value] = []
+    keywords: dict[str, Value] = {}
+    star = False
+    for arg in args:
+        value = executor.evaluate(arg.value)
+        if arg.star == "*":
+            items = splice(executor, value)
+            if items is None:
+                star = True
+            else:
+                positional += items
+        elif arg.star == "**":
+            if isinstance(value, Mapping):
+                keywords.update({str(key): item for key, item in value.items.items() if isinstance(key, str)})
+                star = star or value.open
+            else:
+                star = True
+        elif arg.keyword is not None:
+            keywords[arg.keyword.value] = value
+        else:
+            positional.append(value)
+    return Arguments(tuple(positional), keywords, star)
+
+
+def evaluate_call(executor: Executor, node: cst.Call) -> Value:
+    """The value of a call expression."""
+    function = node.func
+    if isinstance(function, cst.Attribute):
+        receiver = executor.evaluate(function.value)
+        name = function.attr.value
+        if isinstance(receiver, (Tensor, Unknown)) and not (isinstance(receiver, Unknown) and name in receiver.attributes):
+            callee: Value = Attribute(receiver, name)
+        else:
+            callee = attribute(executor, receiver, name, function)
+    else:
+        callee = executor.evaluate(function)
+    if isinstance(callee, Library) and callee.path == "builtins.super":
+        return python.super_of(executor)
+    return call(executor, callee, evaluate_arguments(executor, node.args), node)
+
+
+def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """What calling a value gives."""
+    executor.steps += 1
+    if isinstance(callee, Library):
+        return call_library(executor, callee, arguments, node)
+    if isinstance(callee, Attribute):
+        return call_attribute(executor, callee, arguments, node)
+    if isinstance(callee, Function):
+        return follow(executor, callee, None, arguments, node)
+    if isinstance(callee, Method):
+        return follow(executor, callee.function, callee.receiver, arguments, node)
+    if isinstance(callee, Class):
+        return instantiate(executor, callee, arguments, node)
+    if isinstance(callee, Instance):
+        return call_instance(executor, callee, arguments, node)
+    if isinstance(callee, Object):
+        return call_object(executor, callee, arguments, node)
+    if isinstance(callee, Partial):
+        merged = Arguments(
+            callee.args + arguments.positional, {**callee.kwargs, **arguments.keywords}, arguments.star
+        )
+        return call(executor, callee.function, merged, node)
+    if isinstance(callee, Choice):
+        return call_either(executor, callee, arguments, node)
+    if isinstance(callee, Setting):
+        return call(executor, callee.default, arguments, node)
+    return unknown_result(executor, callee, arguments, node)
+
+
+def unknown_result(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Unknown:
+    """The value of a call of something nobody knows: it remembers the callee and what went in."""
+    inputs = (callee, *arguments.positional, *arguments.keywords.values())
+    return Unknown(origin=Origin("call", inputs, executor.module.source, node))
+
+
+def call_either(executor: Executor, callee: Choice, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """Call both sides of a choice, each under its condition."""
+    from nnlint.symbolic.branches import both
+
+    results: list[Value] = []
+    before = executor.conditions
+    place = executor.place(node)
+    test = callee.test or Symbol()
+
+    def side(value: Value, outcome: bool) -> None:
+        executor.conditions = (*before, Condition(test, outcome, place))
+        results.append(call(executor, value, arguments, node))
+        executor.conditions = before
+
+    def then() -> None:
+        side(callee.yes, True)
+
+    def otherwise() -> None:
+        side(callee.no, False)
+
+    both(executor, callee.test, then, otherwise)
+    result: Value = join(callee.test, results[0], results[1])
+    return result
+
+
+def any_of(values: list[Value]) -> Value:
+    """One of several values, nobody knows which; at most four are told apart."""
+    distinct: list[Value] = []
+    for value in values:
+        if not any(same(value, other) for other in distinct):
+            distinct.append(value)
+        if len(distinct) == 4:
+            break
+    if all(is_numeric(value) for value in distinct) and len(distinct) > 1:
+        return Symbol()
+    result = distinct[-1]
+    for value in reversed(distinct[:-1]):
+        result = Choice(None, value, result)
+    return result
+
+
+def call_library(executor: Executor, callee: Library, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """Call a function or class of a library."""
+    path = callee.path
+    handler = FUNCTIONS.get(path)
+    if handler is not None:
+        return handler(Call(executor, executor.module.source, node, path, None, arguments))
+    kind = kind_of(path)
+    if kind is not None:
+        return build(executor, path, kind, arguments, node)
+    inputs = (*arguments.positional, *arguments.keywords.values())
+    return Unknown(origin=Origin(path, inputs, executor.module.source, node))
+
+
+def build(executor: Executor, path: str, kind: str, arguments: Arguments, node: cst.CSTNode) -> Object:
+    """An object of a library class; the event tells that it was built."""
+    from nnlint.symbolic.trace import Build
+
+    origin = Origin(path, (), executor.module.source, node)
+    built = Object(path, kind, arguments, origin=origin)
+    if kind in python.CONTAINERS or path in python.CONTAINERS:
+        python.fill(executor, built)
+    if kind:
+        executor.emit(Build, node, value=built)
+    return built
+
+
+def call_attribute(executor: Executor, callee: Attribute, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """Call a method of something that is not an object of the repository."""
+    receiver, name = callee.receiver, callee.name
+    receiver = resolve_setting(receiver) or receiver
+    site = Call(executor, executor.module.source, node, f".{name}", receiver, arguments)
+    if isinstance(receiver, (Object, Instance)):
+        handler = OBJECT_METHODS.get((receiver.kind if isinstance(receiver, Object) else "instance", name))
+        if handler is None:
+            handler = OBJECT_METHODS.get(("", name))
+        return site.unknown() if handler is None else handler(site)
+    handler = python.VALUE_METHODS.get((type(receiver).__name__, name))
+    if handler is not None:
+        return handler(site)
+    handler = OBJECT_METHODS.get(("unknown", name))
+    if handler is not None:
+        return handler(site)
+    if isinstance(receiver, (Tensor, Unknown)):
+        handler = METHODS.get(name)
+        if handler is not None and not python.is_text_method(receiver, name, arguments):
+            return handler(site)
+        return site.unknown()
+    if is_numeric(receiver):
+        if name in BOOLEAN and all(map(is_numeric, arguments.positional)):
+            from nnlint.symbolic.scalar import operation
+
+            return operation(name, receiver, *arguments.positional)
+        return receiver if name in ("item", "clone", "detach", "numel") else site.unknown()
+    return site.unknown()
+
+
+def parameters(node: cst.FunctionDef | cst.Lambda) -> tuple[list[str], list[str], str, str]:
+    """The names of a function's positional and keyword-only parameters, of ``*args`` and of ``**kwargs``."""
+    params = node.params
+    star = params.star_arg.name.value if isinstance(params.star_arg, cst.Param) else ""
+    double = params.star_kwarg.name.value if params.star_kwarg is not None else ""
+    positional = [param.name.value for param in (*params.posonly_params, *params.params)]
+    return positional, [param.name.value for param in params.kwonly_params], star, double
+
+
+def bound_arguments(function: Function, receiver: Value | None, arguments: Arguments) -> dict[str, Value]:
+    """The names that a call binds. A missing argument without default is unknown, by its name."""
+    positional, keyword_only, star, double = parameters(function.node)
+    given = arguments.positional if receiver is None else (receiver, *arguments.positional)
+    names: dict[str, Value] = dict(zip(positional, given, strict=False))
+    extra = dict(arguments.keywords)
+    for name in (*positional, *keyword_only):
+        if name in extra:
+            names[name] = extra.pop(name)
+        elif name not in names:
+            default = function.defaults.get(name)
+            if default is None:
+                names[name] = Unknown(name)
+            else:
+                names[name] = Setting(name, default) if arguments.star and isinstance(default, Const) else default
+    if star:
+        names[star] = Sequence("tuple", list(given[len(positional) :]), arguments.star)
+    if double:
+        names[double] = Mapping(dict(extra), arguments.star)
+    return names
+
+
+def follow(
+    executor: Executor, function: Function, receiver: Value | None, arguments: Arguments, node: cst.CSTNode
+) -> Value:
+    """Execute the body of a function of the repository."""
+    from nnlint.symbolic.executor import CALL_DEPTH
+
+    if is_decorated(function, "staticmethod"):
+        receiver = None
+    depth = executor.frame.depth + 1
+    recursive = sum(1 for site in executor.calls if site.function.node is function.node)
+    if depth > CALL_DEPTH or recursive > 1:
+        return unknown_result(executor, function, arguments, node)
+    executor.executed.add(id(function.node))
+    names = bound_arguments(function, receiver, arguments)
+    return execute_body(executor, function, receiver, names, executor.place(node), depth)
+
+
+def execute_body(
+    executor: Executor, function: Function, receiver: Value | None, names: dict[str, Value], place: object, depth: int
+) -> Value:
+    """Execute a function with its names bound; its return value."""
+    from nnlint.rule import Place
+
+    assert isinstance(place, Place)
+    frame = Frame(
+        function.frame.module,
+        names,
+        function.frame,
+        function,
+        receiver,
+        depth=depth,
+        conditions=len(executor.conditions),
+    )
+    outer = executor.frame, executor.module, executor.calls, executor.round
+    executor.frame, executor.module = frame, frame.module
+    executor.calls = (*executor.calls, CallSite(place, function))
+    body = function.node.body
+    try:
+        if isinstance(body, cst.BaseExpression):
+            return executor.evaluate(body)
+        executor.block(body)
+    finally:
+        executor.frame, executor.module, executor.calls, executor.round = outer
+    if frame.yields:
+        return Sequence("generator", [], True, any_of(frame.yields))
+    return returned(frame)
+
+
+def returned(frame: Frame) -> Value:
+    """The value that a call returns, from all its ``return`` statements and the conditions they stand under."""
+    if not frame.returns:
+        return Const(None)
+    result: Value | None = None
+    for conditions, value in reversed(frame.returns):
+        if result is None or not conditions:
+            result = value
+            continue
+        last = conditions[-1]
+        test = last.test if len(conditions) == 1 else None
+        result = join(test, value, result) if last.outcome else join(test, result, value)
+    assert result is not None
+    return result
+
+
+def instantiate(executor: Executor, cls: Class, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """An object of a class of the repository."""
+    from nnlint.symbolic.trace import Build
+
+    origin = Origin("new", (), executor.module.source, node)
+    if cls.derives("enum.Enum", "enum.IntEnum", "enum.StrEnum"):
+        return Unknown(origin=origin)
+    built = Instance(cls, {}, arguments, origin=origin)
+    initializer = cls.lookup("__init__")
+    fields = cls.lookup("__fields__")
+    if isinstance(initializer, Function):
+        follow(executor, initializer, built, arguments, node)
+    elif isinstance(fields, Mapping):
+        given = dict(zip((str(name) for name in fields.items), arguments.positional, strict=False))
+        for name, value in fields.items.items():
+            built.attributes[str(name)] = arguments.keywords.get(str(name), given.get(str(name), value))
+        after = cls.lookup("__post_init__")
+        if isinstance(after, Function):
+            follow(executor, after, built, Arguments(), node)
+    executor.emit(Build, node, value=built)
+    return built
+
+
+def is_module(cls: Class) -> bool:
+    """Whether instances of a class are called through ``forward``."""
+    return any(
+        path in MODULE_BASES or path.startswith("torch.nn.") or path.rpartition(".")[2].endswith("Module")
+        for path in cls.libraries()
+    )
+
+
+def call_instance(executor: Executor, callee: Instance, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """Call an object of a class of the repository: its ``__call__``, or ``forward`` of a module."""
+    method = callee.cls.lookup("__call__")
+    if isinstance(method, Function):
+        return follow(executor, method, callee, arguments, node)
+    method = callee.cls.lookup("forward")
+    if isinstance(method, Function):
+        result = follow(executor, method, callee, arguments, node)
+        executor.emit(Forward, node, module=callee, arguments=arguments, result=result)
+        return result
+    for path in callee.cls.libraries():
+        handler = LAYERS.get(path)
+        if handler is not None:
+            as_object = Object(path, "module", callee.arguments, children=list(callee.attributes.values()))
+            return handler(Call(executor, executor.module.source, node, path, as_object, arguments))
+    return unknown_result(executor, callee, arguments, node)
+
+
+def call_object(executor: Executor, callee: Object, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """Call an object of a library: a layer, a criterion, a transform."""
+    site = Call(executor, executor.module.source, node, callee.path, callee, arguments)
+    handler = LAYERS.get(callee.path) or OBJECT_METHODS.get((callee.kind, "__call__"))
+    if handler is not None:
+        return handler(site)
+    return unknown_result(executor, callee, arguments, node)
+
+
+def call_method(executor: Executor, receiver: Value, name: str, args: list[Value], node: cst.CSTNode) -> Value:
+    """``receiver.name(*args)``."""
+    return call(executor, attribute(executor, receiver, name, node), Arguments(tuple(args)), node)
+
+
+def entered(executor: Executor, value: Value, item: cst.WithItem) -> Value:
+    """What ``with value as …`` binds."""
+    if isinstance(value, Instance):
+        method = value.cls.lookup("__enter__")
+        if isinstance(method, Function):
+            return follow(executor, method, value, Arguments(), item.item)
+    if isinstance(value, Sequence) and value.kind == "generator" and value.element is not None:
+        return value.element
+    return value
+
+
+def sample(executor: Executor, dataset: Instance, node: cst.CSTNode) -> Value | None:
+    """What ``dataset[i]`` returns, as a loader asks for it; None if the class has no ``__getitem__``."""
+    method = dataset.cls.lookup("__getitem__")
+    if not isinstance(method, Function):
+        return None
+    worker, executor.in_worker = executor.in_worker, True
+    before = executor.loops, executor.conditions
+    executor.loops, executor.conditions = (), ()
+    try:
+        value = follow(executor, method, dataset, Arguments((Symbol("index"),)), node)
+    finally:
+        executor.in_worker = worker
+        executor.loops, executor.conditions = before
+    if id(dataset) not in executor.sampled:
+        executor.sampled.add(id(dataset))
+        outer, executor.module = executor.module, method.frame.module
+        try:
+            executor.emit(Sample, method.node, dataset=dataset, value=value)
+        finally:
+            executor.module = outer
+    return value
+
+
+# --- attributes and items --------------------------------------------------------------------------------------------
+
+
+def attribute(executor: Executor, receiver: Value, name: str, node: cst.CSTNode) -> Value:
+    """``receiver.name``."""
+    if isinstance(receiver, Setting):
+        receiver = resolve_setting(receiver) or receiver
+    if isinstance(receiver, imports.Package):
+        return imports.attribute_of_package(executor, receiver, name)
+    if isinstance(receiver, Library):
+        return Library(canonical(f"{receiver.path}.{name}"))
+    if isinstance(receiver, ModuleValue):
+        return imports.attribute(executor, receiver.module, name)
+    if isinstance(receiver, Instance):
+        return attribute_of_instance(executor, receiver, name, node)
+    if isinstance(receiver, python.Super):
+        return python.attribute_of_super(receiver, name)
+    if isinstance(receiver, Class):
+        value = receiver.lookup(name)
+        if isinstance(value, Function) and is_decorated(value, "classmethod"):
+            return Method(value, receiver)
+        if value is not None:
+            return value
+        if name == "__name__":
+            return Const(receiver.name)
+        return Attribute(receiver, name)
+    if isinstance(receiver, Choice):
+        yes = attribute(executor, receiver.yes, name, node)
+        no = attribute(executor, receiver.no, name, node)
+        result: Value = join(receiver.test, yes, no)
+        return result
+    if isinstance(receiver, Object):
+        found = receiver.attributes.get(name)
+        if found is not None:
+            return found
+        if receiver.kind == "namespace":
+            value = Unknown(name)
+            receiver.attributes[name] = value
+            return value
+        return Attribute(receiver, name)
+    if isinstance(receiver, Mapping) and name in receiver.items:
+        return receiver.items[name]
+    if isinstance(receiver, (Tensor, Unknown)):
+        handler = ATTRIBUTES.get(name)
+        if handler is not None:
+            return handler(Call(executor, executor.module.source, node, f".{name}", receiver, Arguments()))
+        if isinstance(receiver, Unknown):
+            found = receiver.attributes.get(name)
+            if found is None:
+                origin = Origin("getattr", (receiver,), executor.module.source, node)
+                found = receiver.attributes[name] = Unknown(name, origin=origin, batch=receiver.batch)
+            return found
+    return Attribute(receiver, name)
+
+
+def attribute_of_instance(executor: Executor, receiver: Instance, name: str, node: cst.CSTNode) -> Value:
+    """An attribute of an object of the repository: its own, its class's, a property, a method."""
+    own = receiver.attributes.get(name)
+    if own is not None:
+        return own
+    value = receiver.cls.lookup(name)
+    if isinstance(value, Function):
+        if is_decorated(value, "property", "cached_property", "lazy_property"):
+            return follow(executor, value, receiver, Arguments(), node)
+        if is_decorated(value, "staticmethod"):
+            return value
+        if is_decorated(value, "classmethod"):
+            return Method(value, receiver.cls)
+        return Method(value, receiver)
+    if value is not None:
+        return value
+    if name == "__class__":
+        return receiver.cls
+    return Attribute(receiver, name)
+
+
+def set_attribute(executor: Executor, receiver: Value, name: str, value: Value, node: cst.CSTNode) -> None:
+    """``receiver.name = value``."""
+    receiver = resolve_setting(receiver) or receiver
+    if isinstance(receiver, (Instance, Object)):
+        executor.put(receiver.attributes, name, value)
+    elif isinstance(receiver, Class):
+        executor.put(receiver.namespace, name, value)
+    elif isinstance(receiver, ModuleValue):
+        executor.put(receiver.module.names, name, value)
+    elif isinstance(receiver, Mapping):
+        executor.put(receiver.items, name, value)
+    elif isinstance(receiver, Unknown):
+        executor.put(receiver.attributes, name, value)
+    elif isinstance(receiver, Choice):
+        for side in (receiver.yes, receiver.no):
+            set_attribute(executor, side, name, value, node)
+
+
+def set_item(executor: Executor, base: Value, target: cst.Subscript, value: Value) -> None:
+    """``base[…] = value``."""
+    from nnlint.symbolic.expressions import index_item
+
+    items = [index_item(executor, element.slice) for element in target.slice]
+    key = items[0].value if len(items) == 1 else None
+    constant = resolve_setting(key)
+    base = resolve_setting(base) or base
+    if isinstance(base, Mapping):
+        if isinstance(constant, Const) and isinstance(constant.value, (str, int, float, bool)):
+            executor.put(base.items, constant.value, value)
+        else:
+            executor.put(base, "open", True)
+            executor.put(base, "default", value)
+    elif isinstance(base, Sequence):
+        position = constant.value if isinstance(constant, Const) else None
+        if isinstance(position, int) and -len(base.items) <= position < len(base.items):
+            changed = list(base.items)
+            changed[position] = value
+            executor.put(base, "items", changed)
+        else:
+            executor.put(base, "open", True)
+            executor.put(base, "element", value)
+    elif isinstance(base, Object) and base.kind == "param_group":
+        if isinstance(constant, Const) and constant.value == "lr":
+            executor.emit(SetRate, target, optimizer=base.children[0], rate=value)
+        elif isinstance(constant, Const):
+            executor.put(base.attributes, str(constant.value), value)
+    elif isinstance(base, (Instance, Object)) and isinstance(constant, Const) and isinstance(constant.value, str):
+        executor.put(base.attributes, constant.value, value)
+    elif isinstance(base, Choice):
+        return
+
+
+def emit_return(executor: Executor, function: Function, value: Value, receiver: Value | None) -> None:
+    """Write down what a root returned, at its definition."""
+    executor.emit(Return, function.node, function=function, value=value, receiver=receiver)
+
+
+__all__ = ["Operation", "any_of", "attribute", "call", "define", "follow", "instantiate", "sample", "splice"]

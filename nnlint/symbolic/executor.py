@@ -1,0 +1,403 @@
+"""The reading of one script: its statements, in the order in which Python runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence as Items
+from typing import Any
+
+import libcst as cst
+
+from nnlint.rule import Place
+from nnlint.source import ParseFailure, Source
+from nnlint.symbolic import calls, expressions, imports, loops, patterns
+from nnlint.symbolic.branches import MISSING, Entry, Flow, both
+from nnlint.symbolic.project import Project
+from nnlint.symbolic.scalar import truth
+from nnlint.symbolic.scope import Frame, Module
+from nnlint.symbolic.trace import CallSite, Condition, Context, Event, Run
+from nnlint.symbolic.values import (
+    Arguments,
+    Class,
+    Const,
+    Function,
+    Instance,
+    Loop,
+    Operation,
+    Symbol,
+    Tensor,
+    Unknown,
+    Value,
+)
+
+STEPS_PER_RUN = 12_000
+"""Statements that one run may execute; a long training script takes about 2,000 with all it calls."""
+STEPS_PER_FILE = 120_000
+CALL_DEPTH = 14
+"""How deep calls are followed."""
+
+
+class OutOfSteps(Exception):
+    """A run or a file has used up its steps."""
+
+
+class Executor:
+    """The state of a reading: where it is, what it has seen, what it has written down.
+
+    Every change of a name, an attribute or an item goes through :meth:`put`, so that branches can be taken back.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.journal: list[Entry] = []
+        self.run = Run("", script=False)
+        self.calls: tuple[CallSite, ...] = ()
+        self.loops: tuple[Loop, ...] = ()
+        self.conditions: tuple[Condition, ...] = ()
+        self.round = 0
+        self.frame: Frame = None  # type: ignore[assignment]  # set before anything is executed
+        self.module: Module = None  # type: ignore[assignment]
+        self.steps = 0
+        self.limit = STEPS_PER_RUN
+        self.executed: set[int] = set()
+        """The functions that were followed, by the identity of their nodes."""
+        self.imported: set[int] = set()
+        """The effects of imported modules that this run has had, by identity."""
+        self.lengths: dict[int, tuple[Value, Value]] = {}
+        self.groups: dict[int, tuple[Value, Value]] = {}
+        self.sampled: set[int] = set()
+        self.memo: dict[object, tuple[Value, tuple[Value, ...]]] = {}
+        self.in_worker = False
+
+    # --- writing down ------------------------------------------------------------------------------------------------
+
+    def put(self, target: Any, key: Any, value: Any) -> None:
+        """Bind a name or key of a dict, or an attribute of an object, so that it can be undone."""
+        if isinstance(target, dict):
+            self.journal.append((target, key, target.get(key, MISSING)))
+            target[key] = value
+        else:
+            self.journal.append((target, key, getattr(target, key)))
+            setattr(target, key, value)
+
+    def place(self, node: cst.CSTNode) -> Place:
+        """The place of a node of the module that is being executed."""
+        return Place(self.module.source, node)
+
+    def context(self) -> Context:
+        """Where the execution is now."""
+        return Context(self.calls, self.loops, self.conditions, self.round)
+
+    def emit(self, event: type[Event], node: cst.CSTNode, **fields: Any) -> None:
+        """Write an event down."""
+        self.run.events.append(event(place=self.place(node), context=self.context(), **fields))
+
+    # --- evaluating --------------------------------------------------------------------------------------------------
+
+    def evaluate(self, node: cst.BaseExpression) -> Value:
+        """The value of an expression."""
+        evaluator = expressions.EXPRESSIONS.get(type(node))
+        return Unknown() if evaluator is None else evaluator(self, node)
+
+    def call(self, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Value:
+        """What calling a value gives."""
+        return calls.call(self, callee, arguments, node)
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    def block(self, body: cst.BaseSuite | Items[cst.CSTNode]) -> Flow:
+        """Execute statements; how they end."""
+        statements = body.body if isinstance(body, cst.BaseSuite) else body
+        conditions = self.conditions
+        flow: Flow = None
+        for statement in statements:
+            flow = self.statement(statement)
+            if flow is not None:
+                break
+        self.conditions = conditions
+        return flow
+
+    def statement(self, node: cst.CSTNode) -> Flow:
+        """Execute one statement."""
+        if type(node) is cst.SimpleStatementLine:
+            for small in node.body:
+                flow = self.statement(small)
+                if flow is not None:
+                    return flow
+            return None
+        self.steps += 1
+        if self.steps > self.limit:
+            raise OutOfSteps
+        execute = STATEMENTS.get(type(node))
+        return None if execute is None else execute(self, node)
+
+    def branch(
+        self, test: Value | None, node: cst.CSTNode, then: Callable[[], Flow], otherwise: Callable[[], Flow]
+    ) -> Flow:
+        """Both sides of a test, each under its condition; what follows stands under the side that goes on."""
+        place = self.place(node)
+        known = Symbol() if test is None else test
+        before = self.conditions
+        ended: dict[bool, Flow] = {}
+
+        def under(outcome: bool, side: Callable[[], Flow]) -> Flow:
+            self.conditions = (*before, Condition(known, outcome, place))
+            try:
+                ended[outcome] = side()
+            finally:
+                self.conditions = before
+            return ended[outcome]
+
+        flow = both(self, test, lambda: under(True, then), lambda: under(False, otherwise))
+        if flow is None:
+            for outcome in (True, False):
+                if ended[outcome] not in (None, "raise"):
+                    self.conditions = (*before, Condition(known, not outcome, place))
+        return flow
+
+
+def nothing() -> Flow:
+    """The other side of a test that has none."""
+    return None
+
+
+def _if(executor: Executor, node: cst.If) -> Flow:
+    test = executor.evaluate(node.test)
+    orelse = node.orelse
+
+    def otherwise() -> Flow:
+        if orelse is None:
+            return None
+        return _if(executor, orelse) if isinstance(orelse, cst.If) else executor.block(orelse.body)
+
+    if expressions.is_main_guard(node.test):
+        return executor.block(node.body) if executor.run.script and not executor.calls else otherwise()
+    known = truth(test)
+    if known is not None:
+        return executor.block(node.body) if known else otherwise()
+    return executor.branch(test, node.test, lambda: executor.block(node.body), otherwise)
+
+
+def _expr(executor: Executor, node: cst.Expr) -> Flow:
+    executor.evaluate(node.value)
+    return None
+
+
+def _assign(executor: Executor, node: cst.Assign) -> Flow:
+    value = executor.evaluate(node.value)
+    for target in node.targets:
+        bind(executor, target.target, value)
+    return None
+
+
+def _annotated(executor: Executor, node: cst.AnnAssign) -> Flow:
+    if node.value is not None:
+        bind(executor, node.target, executor.evaluate(node.value))
+    return None
+
+
+def _augmented(executor: Executor, node: cst.AugAssign) -> Flow:
+    current = executor.evaluate(node.target)  # type: ignore[arg-type]
+    operand = executor.evaluate(node.value)
+    op = expressions.AUGMENTED.get(type(node.operator), "")
+    bind(executor, node.target, expressions.combine(executor, op, current, operand, node))
+    return None
+
+
+def _return(executor: Executor, node: cst.Return) -> Flow:
+    value = Const(None) if node.value is None else executor.evaluate(node.value)
+    frame = executor.frame
+    frame.returns.append((executor.conditions[frame.conditions :], value))
+    return "return"
+
+
+def _raise(executor: Executor, node: cst.Raise) -> Flow:
+    return "raise"
+
+
+def _break(executor: Executor, node: cst.Break) -> Flow:
+    return "break"
+
+
+def _continue(executor: Executor, node: cst.Continue) -> Flow:
+    return "continue"
+
+
+def _del(executor: Executor, node: cst.Del) -> Flow:
+    return None
+
+
+def _global(executor: Executor, node: cst.Global) -> Flow:
+    executor.frame.globals.update(item.name.value for item in node.names)
+    return None
+
+
+def _nonlocal(executor: Executor, node: cst.Nonlocal) -> Flow:
+    executor.frame.nonlocals.update(item.name.value for item in node.names)
+    return None
+
+
+def _with(executor: Executor, node: cst.With) -> Flow:
+    for item in node.items:
+        value = calls.entered(executor, executor.evaluate(item.item), item)
+        if item.asname is not None:
+            bind(executor, item.asname.name, value)
+    return executor.block(node.body)
+
+
+def _try(executor: Executor, node: cst.Try | cst.TryStar) -> Flow:
+    flow = executor.block(node.body)
+    if flow is None and node.orelse is not None:
+        flow = executor.block(node.orelse.body)
+    for handler in node.handlers:
+        body = handler.body
+
+        def handle(body: cst.BaseSuite = body, name: cst.AsName | None = handler.name) -> Flow:
+            if name is not None:
+                bind(executor, name.name, Unknown())
+            return executor.block(body)
+
+        before = executor.conditions
+        ended = executor.branch(None, handler, handle, lambda ended=flow: ended)  # type: ignore[misc]
+        executor.conditions = before
+        flow = None if ended == "raise" and flow is None else ended
+    if node.finalbody is not None:
+        last = executor.block(node.finalbody.body)
+        flow = last or flow
+    return flow
+
+
+def _function(executor: Executor, node: cst.FunctionDef) -> Flow:
+    function = calls.define(executor, node)
+    bind_name(executor, node.name.value, function)
+    return None
+
+
+def _class(executor: Executor, node: cst.ClassDef) -> Flow:
+    bases = tuple(
+        executor.evaluate(argument.value) for argument in node.bases if argument.star == "" and argument.keyword is None
+    )
+    namespace: dict[str, Value] = {}
+    cls = Class(node.name.value, node, executor.frame, bases, namespace)
+    frame = Frame(executor.module, namespace, executor.frame, depth=executor.frame.depth)
+    outer, executor.frame = executor.frame, frame
+    try:
+        executor.block(node.body)
+    finally:
+        executor.frame = outer
+    for value in namespace.values():
+        if isinstance(value, Function) and value.owner is None:
+            value.owner = cls
+    cls.origin = None
+    calls.decorate_class(executor, cls, node)
+    bind_name(executor, cls.name, cls)
+    return None
+
+
+def _import(executor: Executor, node: cst.Import) -> Flow:
+    imports.execute_import(executor, node)
+    return None
+
+
+def _import_from(executor: Executor, node: cst.ImportFrom) -> Flow:
+    imports.execute_import_from(executor, node)
+    return None
+
+
+def _for(executor: Executor, node: cst.For) -> Flow:
+    return loops.execute_for(executor, node)
+
+
+def _while(executor: Executor, node: cst.While) -> Flow:
+    return loops.execute_while(executor, node)
+
+
+def _match(executor: Executor, node: cst.Match) -> Flow:
+    subject = executor.evaluate(node.subject)
+
+    def case(number: int) -> Flow:
+        if number == len(node.cases):
+            return None
+        this = node.cases[number]
+        test = patterns.test(executor, subject, this.pattern)
+
+        def taken() -> Flow:
+            patterns.bind(executor, subject, this.pattern)
+            return executor.block(this.body)
+
+        known = None if test is None or this.guard is not None else truth(test)
+        if known is not None:
+            return taken() if known else case(number + 1)
+        return executor.branch(test, this, taken, lambda: case(number + 1))
+
+    return case(0)
+
+
+STATEMENTS: dict[type[cst.CSTNode], Callable[[Executor, Any], Flow]] = {
+    cst.Expr: _expr,
+    cst.Assign: _assign,
+    cst.AnnAssign: _annotated,
+    cst.AugAssign: _augmented,
+    cst.If: _if,
+    cst.For: _for,
+    cst.While: _while,
+    cst.With: _with,
+    cst.Try: _try,
+    cst.TryStar: _try,
+    cst.Match: _match,
+    cst.FunctionDef: _function,
+    cst.ClassDef: _class,
+    cst.Return: _return,
+    cst.Raise: _raise,
+    cst.Break: _break,
+    cst.Continue: _continue,
+    cst.Del: _del,
+    cst.Global: _global,
+    cst.Nonlocal: _nonlocal,
+    cst.Import: _import,
+    cst.ImportFrom: _import_from,
+}
+
+
+# --- binding ---------------------------------------------------------------------------------------------------------
+
+
+def bind_name(executor: Executor, name: str, value: Value) -> None:
+    """Bind a name in the scope that Python would."""
+    frame = executor.frame
+    if name in frame.globals:
+        executor.put(frame.module.names, name, value)
+        return
+    if name in frame.nonlocals:
+        outer = frame.parent
+        while outer is not None:
+            if name in outer.names:
+                executor.put(outer.names, name, value)
+                return
+            outer = outer.parent
+    executor.put(frame.names, name, value)
+
+
+def bind(executor: Executor, target: cst.CSTNode, value: Value) -> None:
+    """Assign a value to a target: a name, an attribute, an item, or a tuple of targets."""
+    if isinstance(target, cst.Name):
+        if isinstance(value, (Tensor, Unknown, Symbol)) and not value.name:
+            value.name = target.value
+        bind_name(executor, target.value, value)
+    elif isinstance(target, cst.Attribute):
+        calls.set_attribute(executor, executor.evaluate(target.value), target.attr.value, value, target)
+    elif isinstance(target, (cst.Tuple, cst.List)):
+        elements = target.elements
+        names = tuple(
+            element.value.value if isinstance(element.value, cst.Name) else "" for element in elements
+        )
+        star = next((i for i, element in enumerate(elements) if isinstance(element, cst.StarredElement)), None)
+        values = expressions.unpack(executor, value, names, star, target)
+        for element, item in zip(elements, values, strict=True):
+            bind(executor, element.value, item)
+    elif isinstance(target, cst.Subscript):
+        calls.set_item(executor, executor.evaluate(target.value), target, value)
+    elif isinstance(target, cst.StarredElement):
+        bind(executor, target.value, value)
+
+
+__all__ = ["Executor", "OutOfSteps", "bind", "bind_name", "ParseFailure", "Instance", "Operation"]

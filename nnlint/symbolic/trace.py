@@ -1,0 +1,247 @@
+"""What a script does, in order: the events, and the loops, branches and calls they happened in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from nnlint.rule import Place
+    from nnlint.source import Source
+    from nnlint.symbolic.values import Arguments, Function, Instance, Loop, Object, Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A branch that was taken: the test, and the outcome it must have had."""
+
+    test: Value
+    outcome: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallSite:
+    """A call that was followed: where it stands and what it called."""
+
+    place: Place
+    function: Function
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """Where in the run something happens, outermost first."""
+
+    calls: tuple[CallSite, ...] = ()
+    loops: tuple[Loop, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    round: int = 0
+    """0 in the first reading of the innermost loop's body, 1 in the second."""
+
+    def innermost(self, kind: str) -> Loop | None:
+        """The innermost loop of a kind around, None if there is none."""
+        return next((loop for loop in reversed(self.loops) if loop.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """Something that happens."""
+
+    place: Place
+    context: Context
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seed(Event):
+    """Generators are seeded. ``generators`` is drawn from ``torch``, ``numpy``, ``random``."""
+
+    generators: frozenset[str]
+    value: Value | None
+    by: str
+    """The function that seeds, as a dotted name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomUse(Event):
+    """A global generator (``torch``, ``numpy`` or ``random``) is drawn from."""
+
+    generator: str
+    what: str
+    """What draws, in words for a message: ``nn.Linear initializes its weights``."""
+    in_worker: bool = False
+    """Drawn while a loader loads a sample."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Build(Event):
+    """A module, optimizer, scheduler, loader, dataset or transform is built."""
+
+    value: Object | Instance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mode(Event):
+    """A module is put into train or eval mode (None: decided at run time)."""
+
+    module: Value
+    training: bool | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forward(Event):
+    """A module of the user, or a whole model of a library, is called."""
+
+    module: Value
+    arguments: Arguments
+    result: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loss(Event):
+    """A loss function of a library is called."""
+
+    function: str
+    arguments: Arguments
+    result: Value
+    criterion: Object | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip(Event):
+    """A value is bounded; ``upper`` and ``lower`` are None where there is no bound on that side."""
+
+    operand: Value
+    result: Value
+    lower: Value | None
+    upper: Value | None
+    in_place: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reshape(Event):
+    """``view`` or ``reshape``. ``dims`` are the sizes before (None: unknown rank), ``sizes`` the sizes asked for."""
+
+    operand: Value
+    dims: tuple[Value, ...] | None
+    sizes: tuple[Value, ...]
+    result: Value
+    method: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backward(Event):
+    """Gradients are computed. ``gradient`` is given when it does not start from a scalar loss."""
+
+    loss: Value
+    gradient: Value | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZeroGrad(Event):
+    """Gradients are cleared, of an optimizer or a module."""
+
+    target: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipGradients(Event):
+    """Gradients are clipped."""
+
+    parameters: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unscale(Event):
+    """A gradient scaler unscales the gradients of an optimizer."""
+
+    optimizer: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step(Event):
+    """An optimizer steps."""
+
+    optimizer: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SchedulerStep(Event):
+    """A learning-rate scheduler steps; ``argument`` is the metric or epoch it is given."""
+
+    scheduler: Value
+    argument: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SetRate(Event):
+    """``param_group["lr"]`` is assigned. ``rate`` may be written in terms of :class:`CurrentRate`."""
+
+    optimizer: Value
+    rate: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample(Event):
+    """A dataset's ``__getitem__`` returns ``value``; ``dataset`` is the instance."""
+
+    dataset: Instance
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Return(Event):
+    """A function that was followed or read as a root returns."""
+
+    function: Function
+    value: Value
+    receiver: Value | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit(Event):
+    """A framework trains: Lightning's or transformers' Trainer, keras-like ``fit``."""
+
+    trainer: Value
+    framework: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Save(Event):
+    """A checkpoint is written."""
+
+    value: Value | None
+
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution from a root: module level with the ``__main__`` block, or a function nobody in the file calls.
+
+    ``script`` is true for module level; ``main`` if the file has a ``__main__`` block.
+    """
+
+    root: str
+    script: bool
+    main: bool = False
+    events: list[Event] = field(default_factory=list)
+
+    def of(self, kind: type[E]) -> Iterator[E]:
+        """The events of a kind, in order."""
+        return (event for event in self.events if isinstance(event, kind))
+
+
+@dataclass(slots=True)
+class Trace:
+    """All that was read in one file. ``truncated`` is why the reading stopped early, None if it did not."""
+
+    source: Source
+    runs: list[Run] = field(default_factory=list)
+    truncated: str | None = None
+
+    def of(self, kind: type[E]) -> Iterator[E]:
+        """The events of a kind over all runs, in order."""
+        for run in self.runs:
+            yield from run.of(kind)
