@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TypeVar
 
 import click
 
 from nnlint import __version__
-from nnlint.config import OUTPUT_FORMATS, ConfigError, Configuration, Options, Settings, parse_inline
+from nnlint.check import Request, run_check
+from nnlint.config import OUTPUT_FORMATS, ConfigError
 from nnlint.diagnostic import Severity
 from nnlint.patterns import Pattern
 from nnlint.registry import load_rules
 from nnlint.selection import UnknownSelector, did_you_mean, expand
-
-if TYPE_CHECKING:
-    from nnlint.linter import Report
-    from nnlint.output import RenderContext
-
-STDIN = Path("-")
-FORMATS_FOR_PEOPLE = ("full", "concise")
+from nnlint.surroundings import Surroundings
 
 RULES = "Rule selection"
 FIXES = "Fixes"
@@ -124,69 +115,6 @@ def main() -> None:
     """Find the mistakes that PyTorch training scripts make in silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """How the run speaks to the person: where to, how much and in which colours."""
-
-    quiet: bool
-    verbose: bool
-    color: bool | None
-    """None for whatever the stream stands."""
-
-    def colored(self, stream: TextIO) -> bool:
-        """Whether a stream is written in colour."""
-        if self.color is not None:
-            return self.color
-        if os.environ.get("NO_COLOR"):
-            return False
-        if os.environ.get("FORCE_COLOR"):
-            return True
-        return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-    def complain(self, message: str, *, kind: str = "error") -> None:
-        """Write a line to stderr."""
-        label = click.style(kind, fg={"error": "red", "warning": "yellow"}[kind], bold=True)
-        text = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        click.echo(f"{label}: {text}", err=True, color=self.colored(sys.stderr))
-
-    def mention(self, message: str) -> None:
-        """Write a line to stderr if every step is wanted."""
-        if self.verbose:
-            click.echo(message, err=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the command line asks for, by the names of its options."""
-
-    paths: tuple[str, ...]
-    select: tuple[str, ...] | None
-    ignore: tuple[str, ...] | None
-    extend_select: tuple[str, ...] | None
-    min_severity: str | None
-    fix: bool
-    unsafe_fixes: bool
-    diff: bool
-    exclude: tuple[Pattern, ...] | None
-    extend_exclude: tuple[Pattern, ...] | None
-    force_exclude: bool | None
-    respect_gitignore: bool | None
-    stdin_filename: str | None
-    show_files: bool
-    output_format: str | None
-    output_file: str | None
-    statistics: bool
-    color: str
-    quiet: bool
-    verbose: bool
-    exit_zero: bool
-    configs: tuple[str, ...]
-    isolated: bool
-    show_settings: bool
-    jobs: int
-    no_cache: bool
-
-
 @main.command(cls=SectionedCommand)
 @click.argument("paths", nargs=-1)
 @option(
@@ -282,7 +210,7 @@ def check(**given: object) -> None:
         # A name of a file that is no text, or a terminal without the character, must not end the run.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        status = _check(request, surroundings)
+        status = run_check(request, surroundings)
     except ConfigError as error:
         surroundings.complain(str(error))
         status = 2
@@ -312,236 +240,3 @@ def rule(selector: str | None, everything: bool, output_format: str) -> None:
         click.echo(render_json(chosen, single=not everything), nl=False)
     else:
         click.echo("\n".join(render_page(each) for each in chosen), nl=False)
-
-
-def _configuration(request: Request) -> Configuration:
-    files = [text for text in request.configs if text.endswith(".toml") or Path(text).is_file()]
-    if len(files) > 1:
-        raise click.UsageError(f"--config names more than one file: {', '.join(files)}")
-    if files and request.isolated:
-        raise click.UsageError(f"--isolated contradicts --config {files[0]}")
-    overrides = Options(
-        select=request.select,
-        ignore=request.ignore,
-        extend_select=request.extend_select,
-        exclude=request.exclude,
-        extend_exclude=request.extend_exclude,
-        force_exclude=request.force_exclude,
-        respect_gitignore=request.respect_gitignore,
-        min_severity=None if request.min_severity is None else Severity[request.min_severity.upper()],
-        output_format=request.output_format,
-    )
-    return Configuration(
-        overrides,
-        inline=tuple(parse_inline(text) for text in request.configs if text not in files),
-        file=Path(files[0]).absolute() if files else None,
-        isolated=request.isolated,
-    )
-
-
-def _check(request: Request, surroundings: Surroundings) -> int:
-    started = time.perf_counter()
-    configuration = _configuration(request)
-    settings = configuration.settings(Path.cwd())
-    from_stdin = request.stdin_filename is not None or str(STDIN) in request.paths
-    if from_stdin and any(path != str(STDIN) for path in request.paths):
-        raise click.UsageError("standard input cannot be linted together with files")
-
-    from nnlint.discovery import Discovery, discover
-
-    if from_stdin:
-        name = Path(os.path.abspath(request.stdin_filename or STDIN))
-        excluded = settings.force_exclude and configuration.excludes(name)
-        found = Discovery(() if excluded else (name,), ())
-    else:
-        found = discover(
-            [Path(path) for path in request.paths or (".",)],
-            configuration,
-            force_exclude=settings.force_exclude,
-            respect_gitignore=settings.respect_gitignore,
-        )
-    for path, reason in found.problems:
-        surroundings.complain(f"{path}: {reason}")
-    if request.show_settings:
-        of_first = configuration.settings(found.files[0].parent) if found.files else settings
-        click.echo(_describe(of_first), nl=False)
-        return 2 if found.problems else 0
-    if request.show_files:
-        for path in found.files:
-            click.echo(str(path))
-        return 2 if found.problems else 0
-    if not found.files and not found.problems and not request.quiet:
-        surroundings.complain("no Python files found under the given paths", kind="warning")
-
-    from nnlint.linter import lint
-
-    texts: Mapping[Path, bytes] | None = {path: sys.stdin.buffer.read() for path in found.files} if from_stdin else None
-    folders = [Path(os.path.abspath(path)) for path in request.paths if Path(path).is_dir()]
-    report = lint(found.files, configuration, jobs=request.jobs, folders=folders, texts=texts)
-    if request.diff:
-        status = _show_diff(request, surroundings, report, configuration, texts)
-    elif request.fix:
-        fixed, texts, errors = _apply_fixes(request, surroundings, report, configuration, texts)
-        if fixed:
-            report = lint(found.files, configuration, jobs=request.jobs, folders=folders, texts=texts)
-        if from_stdin:
-            sys.stdout.buffer.write(b"".join((texts or {}).values()))
-        _print_report(request, surroundings, report, settings, texts, fixed=fixed, err=from_stdin)
-        status = 2 if errors else int(bool(report.diagnostics) and not request.exit_zero)
-    else:
-        _print_report(request, surroundings, report, settings, texts)
-        status = int(bool(report.diagnostics) and not request.exit_zero)
-    for problem in report.problems:
-        surroundings.complain(f"{problem.filename}: {problem.message}")
-        if problem.detail:
-            surroundings.mention(problem.detail.rstrip())
-    for filename, reason in report.truncated:
-        surroundings.mention(f"{filename}: read only in part: {reason}")
-    seconds = time.perf_counter() - started
-    surroundings.mention(f"{report.files} files, {report.parsed} of them parsed, in {seconds:.2f} s")
-    return 2 if report.problems or found.problems else status
-
-
-def _context(surroundings: Surroundings, stream: TextIO, texts: Mapping[Path, bytes] | None) -> RenderContext:
-    from nnlint.output import RenderContext
-    from nnlint.source import Source, UnreadableSource
-
-    def read_text(filename: str) -> str:
-        path = Path(filename)
-        try:
-            return (Source.decode(path, texts[path]) if texts and path in texts else Source.read(path)).text
-        except UnreadableSource as error:
-            raise OSError(error.reason) from error
-
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        "╭│╰─".encode(encoding)
-        unicode = True
-    except (UnicodeEncodeError, LookupError):
-        unicode = False
-    return RenderContext(
-        root=Path.cwd(),
-        read_text=read_text,
-        width=shutil.get_terminal_size((100, 24)).columns,
-        color=surroundings.colored(stream),
-        unicode=unicode,
-        environ=dict(os.environ),
-    )
-
-
-def _print_report(
-    request: Request,
-    surroundings: Surroundings,
-    report: Report,
-    settings: Settings,
-    texts: Mapping[Path, bytes] | None,
-    *,
-    fixed: int = 0,
-    err: bool = False,
-) -> None:
-    from nnlint.output import RENDERERS, step_summary
-    from nnlint.summary import render_statistics, render_summary
-
-    output_format = settings.output_format
-    with contextlib.ExitStack() as stack:
-        stream: TextIO = sys.stderr if err else sys.stdout
-        if request.output_file is not None:
-            try:
-                stream = stack.enter_context(
-                    open(request.output_file, "w", encoding="utf-8", errors="backslashreplace")
-                )
-            except OSError as error:
-                raise ConfigError(f"{request.output_file}: cannot be written: {error.strerror}") from error
-        context = _context(surroundings, stream, texts)
-        if request.statistics:
-            stream.write(render_statistics(report.diagnostics, as_json=output_format == "json"))
-        else:
-            stream.write(RENDERERS[output_format](report.diagnostics, context))
-        if output_format in FORMATS_FOR_PEOPLE and not request.quiet:
-            passed = not report.problems
-            if report.diagnostics or fixed or passed:
-                stream.write(render_summary(report.diagnostics, fixed=fixed, unsafe=request.unsafe_fixes))
-        if output_format == "github" and (page := os.environ.get("GITHUB_STEP_SUMMARY")):
-            with open(page, "a", encoding="utf-8") as summary:
-                summary.write(step_summary(report.diagnostics, context))
-
-
-def _show_diff(
-    request: Request,
-    surroundings: Surroundings,
-    report: Report,
-    configuration: Configuration,
-    texts: Mapping[Path, bytes] | None,
-) -> int:
-    from nnlint.fix import unified_diff
-    from nnlint.mending import mend
-    from nnlint.output.path import relative_path
-    from nnlint.summary import count
-
-    fixed = 0
-    for mended in mend(report, configuration, unsafe=request.unsafe_fixes, texts=texts):
-        name = relative_path(str(mended.source.path), Path.cwd())
-        diff = unified_diff(mended.source.text, mended.fixed.text, name)
-        click.echo(_color_diff(diff) if surroundings.colored(sys.stdout) else diff, nl=False)
-        fixed += len(mended.fixed.applied)
-    if not request.quiet:
-        risky = sum(each.fix is not None and not each.fix.safe for each in report.diagnostics)
-        more = f" ({risky} more with `--unsafe-fixes`)" if risky and not request.unsafe_fixes else ""
-        click.echo(f"Would fix {count(fixed, 'finding')}{more}.", err=True)
-    return int(fixed > 0 and not request.exit_zero)
-
-
-def _color_diff(diff: str) -> str:
-    colors = {"+": "green", "-": "red", "@": "cyan"}
-    lines = diff.splitlines(keepends=True)
-    return "".join(click.style(line, fg=colors[line[0]]) if line[0] in colors else line for line in lines)
-
-
-def _apply_fixes(
-    request: Request,
-    surroundings: Surroundings,
-    report: Report,
-    configuration: Configuration,
-    texts: Mapping[Path, bytes] | None,
-) -> tuple[int, Mapping[Path, bytes] | None, int]:
-    """Write what the fixes make of the files: how many findings that mended, the texts, how many files failed."""
-    from nnlint.fix import write_source
-    from nnlint.mending import mend
-
-    fixed = failed = 0
-    for mended in mend(report, configuration, unsafe=request.unsafe_fixes, texts=texts):
-        source, text = mended.source, mended.fixed.text
-        if texts is not None:
-            texts = {**texts, source.path: source.encode(text)}
-        else:
-            try:
-                write_source(source, text)
-            except OSError as error:
-                surroundings.complain(f"{source.path}: cannot be written: {(error.strerror or str(error)).lower()}")
-                failed += 1
-                continue
-        fixed += len(mended.fixed.applied)
-    return fixed, texts, failed
-
-
-def _describe(settings: Settings) -> str:
-    """The settings as a configuration file would say them."""
-    import json
-
-    options = settings.options
-    lines = [
-        f"# from {settings.origin}" if settings.origin else "# no configuration file",
-        f"rules = {json.dumps(sorted(settings.selected.codes))}",
-        f"exclude = {json.dumps([pattern.text for pattern in settings.exclude])}",
-        f"force-exclude = {json.dumps(settings.force_exclude)}",
-        f"respect-gitignore = {json.dumps(settings.respect_gitignore)}",
-        f"min-severity = {json.dumps(str(options.min_severity or Severity.WARNING))}",
-        f"output-format = {json.dumps(settings.output_format)}",
-        "",
-        "[per-file-ignores]",
-        *(
-            f"{json.dumps(pattern.text)} = {json.dumps(list(selectors))}"
-            for pattern, selectors in options.per_file_ignores or ()
-        ),
-    ]
-    return "\n".join(lines) + "\n"

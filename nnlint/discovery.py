@@ -64,6 +64,11 @@ def discover(
     return Discovery(tuple(sorted(found.values(), key=str)), tuple(problems))
 
 
+def python_files(folder: Path, configuration: Configuration) -> Iterator[Path]:
+    """The Python files below a folder, given by its absolute path, that are neither excluded nor ignored by git."""
+    return map(Path, _walk(str(folder), _parent_ignores(folder), configuration, True, []))
+
+
 def _walk(
     folder: str,
     ignores: tuple[_Ignores, ...],

@@ -93,10 +93,8 @@ def fix_until_stable(source: Source, lint: Callable[[Source], Sequence[Diagnosti
 def unified_diff(before: str, after: str, filename: str) -> str:
     """What changes from ``before`` to ``after``, as ``patch -p0`` reads it; empty if nothing does."""
     name = _quoted(filename)
-    parts: list[str] = []
-    for line in difflib.unified_diff(_lines(before), _lines(after), name, name):
-        parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-    return "".join(parts)
+    diff = difflib.unified_diff(_lines(before), _lines(after), name, name)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
 
 
 def write_source(source: Source, text: str) -> None:

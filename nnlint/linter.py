@@ -75,7 +75,7 @@ def lint(
         readings = _in_processes(task, jobs)
     else:
         readings = with_deep_stack(lambda: _read_all(task, texts or {}))
-    return _report(readings, asked, configuration)
+    return _report(readings, asked, configuration, bounds)
 
 
 def with_deep_stack(work: Callable[[], T]) -> T:
@@ -180,7 +180,12 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _report(readings: Iterable[Reading], asked: Mapping[Path, frozenset[str]], configuration: Configuration) -> Report:
+def _report(
+    readings: Iterable[Reading],
+    asked: Mapping[Path, frozenset[str]],
+    configuration: Configuration,
+    bounds: Collection[Path],
+) -> Report:
     by_file = {reading.filename: reading for reading in sorted(readings, key=lambda reading: reading.filename)}
     codes = {str(path): wanted for path, wanted in asked.items()}
     found: dict[str, list[Diagnostic]] = {filename: [] for filename in by_file}
@@ -190,12 +195,16 @@ def _report(readings: Iterable[Reading], asked: Mapping[Path, frozenset[str]], c
             found[filename].append(diagnostic)
     shown: list[Diagnostic] = []
     for filename, reading in by_file.items():
-        settings = configuration.settings(Path(filename).parent)
-        shown += (
-            diagnostic
-            for diagnostic in _unsilenced(reading, found[filename], codes[filename])
-            if settings.shows(diagnostic.code, diagnostic.severity)
-        )
+        path = Path(filename)
+
+        def reached_from_outside(path: Path = path) -> bool:
+            from nnlint.importers import imported_outside
+
+            return imported_outside(path, project_root(path, bounds), by_file, configuration)
+
+        kept = _unsilenced(reading, found[filename], codes[filename], reached_from_outside)
+        settings = configuration.settings(path.parent)
+        shown += (diagnostic for diagnostic in kept if settings.shows(diagnostic.code, diagnostic.severity))
     return Report(
         diagnostics=tuple(sorted(shown, key=_order)),
         problems=tuple(problem for reading in by_file.values() for problem in reading.problems),
@@ -203,6 +212,26 @@ def _report(readings: Iterable[Reading], asked: Mapping[Path, frozenset[str]], c
         parsed=sum(reading.parsed for reading in by_file.values()),
         truncated=tuple((name, reading.truncated) for name, reading in by_file.items() if reading.truncated),
     )
+
+
+def _unsilenced(
+    reading: Reading,
+    diagnostics: list[Diagnostic],
+    codes: Collection[str],
+    reached_from_outside: Callable[[], bool],
+) -> list[Diagnostic]:
+    """The findings of a file that no comment silences, and those about the comments themselves."""
+    if reading.comments is None:
+        return diagnostics
+    kept, used = suppress(diagnostics, reading.comments)
+    unread = bool(reading.problems) or any(diagnostic.code == UNPARSABLE for diagnostic in diagnostics)
+    if UNUSED not in codes or unread:
+        return kept
+    unused = list(unused_suppressions(reading.filename, reading.comments, used, codes, load_rules()))
+    if any(diagnostic.fix is not None for diagnostic in unused) and reached_from_outside():
+        # What seems idle may silence what is found on the way through a file that this run does not read.
+        unused = [diagnostic for diagnostic in unused if diagnostic.fix is None]
+    return kept + suppress(unused, reading.comments)[0]
 
 
 def _order(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
@@ -222,15 +251,3 @@ def _strongest(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
 
 def _rank(diagnostic: Diagnostic) -> tuple[int, int, str, str]:
     return -diagnostic.confidence, -diagnostic.severity, diagnostic.message, repr(diagnostic)
-
-
-def _unsilenced(reading: Reading, diagnostics: Sequence[Diagnostic], codes: Collection[str]) -> list[Diagnostic]:
-    """The findings of a file that no comment silences, with those about the comments themselves."""
-    if reading.comments is None:
-        return list(diagnostics)
-    kept, used = suppress(diagnostics, reading.comments)
-    judged = not reading.problems and all(diagnostic.code != UNPARSABLE for diagnostic in diagnostics)
-    if UNUSED not in codes or not judged:
-        return kept
-    unused = unused_suppressions(reading.filename, reading.comments, used, codes, load_rules())
-    return kept + suppress(unused, reading.comments)[0]

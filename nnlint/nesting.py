@@ -33,7 +33,7 @@ _OPAQUE_TEXT = re.compile(_OPAQUE, re.DOTALL)
 _WORD = re.compile(r"\w+")
 _INNERMOST = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _BLANKS = str.maketrans(dict.fromkeys(" \t\f\r"))
-_ELIF = re.compile(r"^([ \t\f]*)(elif\b)?[^\s#]", re.MULTILINE)
+_ELIF = re.compile(r"^([ \t\f]*)(?:(elif)\b|[^\s#])", re.MULTILINE)
 
 _TOKEN = re.compile(
     rf"(?P<opaque>{_OPAQUE})"
@@ -55,24 +55,26 @@ def too_deep(text: str) -> int | None:
     if text.count("elif") > LIMIT and (offset := _long_elif(text)) is not None:
         return offset
     brackets, length = _bounds(text)
-    if brackets < PATTERN_BRACKETS or "case" not in text:
-        if brackets * (BRACKET + length) + length <= LIMIT:
-            return None
+    if (brackets < PATTERN_BRACKETS or "case" not in text) and brackets * (BRACKET + length) + length <= LIMIT:
+        return None
     return _excess(text)
 
 
 def _bounds(text: str) -> tuple[int, int]:
     """How many brackets nest at most, and how long a part between commas is at most, each name and string being 1."""
-    shape = _WORD.sub("w", _OPAQUE_TEXT.sub("s", text)).translate(_BLANKS)
+    shape = _WORD.sub("w", _OPAQUE_TEXT.sub("s", text)).translate(_BLANKS).replace("\\\n", "")
     depth = length = 0
     while parts := _INNERMOST.findall(shape):
         depth += 1
+        if depth * BRACKET > LIMIT:
+            return depth, length
         if max(map(len, parts)) > length:
-            length = max(length, max(map(len, chain.from_iterable(part.split(",") for part in parts))))
+            lengths = map(len, chain.from_iterable(part.split(",") for part in parts))
+            length = max(chain(lengths, (length,)))
         shape = _INNERMOST.sub("w", shape)
     if _INNERMOST.search(shape) or any(bracket in shape for bracket in "()[]{}"):
         return len(shape), len(shape)
-    return depth, max(length, max(map(len, shape.split("\n"))))
+    return depth, max(chain(map(len, shape.split("\n")), (length,)))
 
 
 def _excess(text: str) -> int | None:

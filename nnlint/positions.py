@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -57,19 +57,17 @@ class _Recorder(CodegenState):
             if start is not None:
                 self.whole[id(node)] = start, len(self.tokens)
 
+    @contextmanager
     def record_syntactic_position(
         self,
         node: cst.CSTNode,
         *,
         start_node: cst.CSTNode | None = None,
         end_node: cst.CSTNode | None = None,
-    ) -> AbstractContextManager[None]:
-        return self._record(node, start_node, end_node) if id(node) in self.wanted else _NOTHING
-
-    @contextmanager
-    def _record(
-        self, node: cst.CSTNode, start_node: cst.CSTNode | None, end_node: cst.CSTNode | None
     ) -> Iterator[None]:
+        if id(node) not in self.wanted:
+            yield
+            return
         for child in (start_node, end_node):
             if child is not None:
                 self.wanted.add(id(child))
@@ -93,7 +91,6 @@ _ANCESTORS = (
     cst.SimpleStatementLine,
     cst.BaseCompoundStatement,
 )
-_NOTHING = nullcontext()
 
 
 def locate(module: cst.Module, nodes: Iterable[cst.CSTNode]) -> dict[int, Site]:

@@ -150,7 +150,7 @@ def _ask(source: Source, project: Project, rules: Iterable[Rule]) -> Reading:
 
     filename = str(source.path)
     try:
-        trace = execute(source, project)
+        trace = execute(source, project, _words(rules))
     except Exception as error:
         return Reading(filename, problems=(_internal(filename, "the reading of the script", error),), parsed=True)
     problems: list[Problem] = []
@@ -171,6 +171,12 @@ def _ask(source: Source, project: Project, rules: Iterable[Rule]) -> Reading:
             except Exception as error:
                 problems.append(_internal(filename, f"{rule.code} {rule.name}", error))
     return Reading(filename, tuple(diagnostics), tuple(problems), parsed=True, truncated=trace.truncated)
+
+
+def _words(rules: Iterable[Rule]) -> set[str] | None:
+    """What a function must mention to be worth reading for one of the rules; None if any function is."""
+    rules = list(rules)
+    return {word for rule in rules for word in rule.mentions} if all(rule.mentions for rule in rules) else None
 
 
 def _unreadable(filename: str, reason: str) -> Problem:

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from functools import cache
 
+from nnlint.postponed import postpone
 from nnlint.rule import Rule
 
 
@@ -16,6 +17,8 @@ def load_rules() -> dict[str, Rule]:
     Raises:
         ValueError: two rules share a code or a name.
     """
+    # Rules speak of syntax, but a run that has nothing to parse ends before libcst could be imported.
+    postpone("libcst")
     package = importlib.import_module("nnlint.rules")
     found: dict[str, Rule] = {}
     for info in pkgutil.iter_modules(package.__path__):

@@ -57,7 +57,9 @@ def resolve(findings: Iterable[tuple[Rule, Finding]]) -> list[Diagnostic]:
         diagnostic = _diagnostic(rule, finding, sites)
         # The second round of a loop finds what the first one found.
         diagnostics.setdefault((diagnostic.code, diagnostic.location, diagnostic.message), diagnostic)
-    return sorted(diagnostics.values(), key=lambda diagnostic: (diagnostic.location, diagnostic.code, diagnostic.message))
+    return sorted(
+        diagnostics.values(), key=lambda diagnostic: (diagnostic.location, diagnostic.code, diagnostic.message)
+    )
 
 
 def _places(finding: Finding) -> Iterator[Place]:
@@ -95,6 +97,8 @@ def _text_fix(fix: Fix, sites: _Sites) -> TextFix | None:
     deleted = [statement for edit in fix.edits if edit.kind == "delete" if (statement := _statement(edit, sites))]
     edits: list[TextEdit] = []
     for edit in fix.edits:
+        if not edit.place.source.editable:
+            return None
         written = _text_edit(edit, sites, deleted)
         if written is None:
             return None

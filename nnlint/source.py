@@ -58,6 +58,7 @@ class Source:
     bom: bool = False
     _module: cst.Module | ParseFailure | None = field(default=None, init=False, repr=False)
     _lines: list[str] | None = field(default=None, init=False, repr=False)
+    _editable: bool | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> Source:
@@ -132,6 +133,13 @@ class Source:
         found = NEWLINE.search(self.text)
         return found.group() if found else "\n"
 
+    @property
+    def editable(self) -> bool:
+        """Whether libcst writes the text as it stands; if not (a form feed in an indentation), columns may be off."""
+        if self._editable is None:
+            self._editable = self.module.code == self.text
+        return self._editable
+
     def line(self, row: int) -> str:
         """The text of a row (from 1) without its line ending; empty for a row that the file does not have."""
         return self.lines[row - 1] if 0 < row <= len(self.lines) else ""
@@ -164,23 +172,26 @@ def _parse(text: str) -> cst.Module:
         return cst.parse_module(text)
     except cst.ParserSyntaxError as error:
         raise _python_failure(text) or _libcst_failure(text, error) from None
-    except (RecursionError, MemoryError, UnicodeEncodeError, ValueError) as error:
-        raise ParseFailure(1, 1, f"the parser gave up: {type(error).__name__}") from error
+    except Exception as error:
+        # Its nodes check themselves, and stumble over some valid code.
+        raise ParseFailure(1, 1, f"libcst cannot read it: {type(error).__name__}") from error
     except BaseException as error:
         # A panic of the native parser derives from BaseException, so that nobody swallows it by accident.
         if type(error).__name__ != "PanicException":
             raise
-        raise ParseFailure(1, 1, "the parser gave up: internal error of libcst") from error
+        raise ParseFailure(1, 1, "libcst cannot read it: internal error") from error
 
 
 def _python_failure(text: str) -> ParseFailure | None:
     """What Python itself says is wrong; its words and places are better than libcst's, where it says something."""
+    if "\0" in text:
+        return ParseFailure(*_position(text, text.index("\0")), "the text holds a null character")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(text)
     except SyntaxError as error:
-        reason = (error.msg or "invalid syntax").partition("\n")[0].rstrip(".")
+        reason = re.split(r"\. |\n", error.msg or "invalid syntax")[0].rstrip(".")
         return ParseFailure(max(1, error.lineno or 1), max(1, error.offset or 1), _lower_first(reason))
     except (ValueError, RecursionError, MemoryError):
         return None
@@ -196,10 +207,10 @@ def _libcst_failure(text: str, error: cst.ParserSyntaxError) -> ParseFailure:
     lines = NEWLINE.split(text)
     line = lines[row - 1] if row <= len(lines) else ""
     # libcst names the end of the first token that does not fit.
-    token = re.search(r"(\w+|\S)$", line[:end])
+    token = re.search(r"(\w+|\S)\s*$", line[:end])
     if token is None:
         return ParseFailure(row, end + 1, "the text ends too early")
-    return ParseFailure(row, token.start() + 1, f"unexpected {token[0]!r}")
+    return ParseFailure(row, token.start() + 1, f"unexpected {token[1]!r}")
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:

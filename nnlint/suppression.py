@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,7 +118,7 @@ def find_comments(text: str) -> Comments:
 
 
 def _read_comment(
-    row: int, line: str, comment: str, rows_of: Mapping[int, range], heads: Iterable[_Line]
+    row: int, line: str, comment: str, rows_of: Mapping[int, range], heads: Sequence[_Line]
 ) -> Iterator[Suppression]:
     offset = len(line) - len(comment)
     alone = not line[:offset].strip()
@@ -143,12 +145,12 @@ def _read_comment(
         )
 
 
-def _next_statement(row: int, rows_of: Mapping[int, range], heads: Iterable[_Line]) -> range:
+def _next_statement(row: int, rows_of: Mapping[int, range], heads: Sequence[_Line]) -> range:
     """The rows that a comment alone on its row speaks of: the next statement, or the next row of the same one."""
     if row in rows_of:
         return range(row, row + 2)
-    head = next((line for line in heads if line.first > row), None)
-    return range(row, row + 1 if head is None else head.last + 1)
+    following = bisect_right(heads, row, key=lambda head: head.first)
+    return range(row, heads[following].last + 1 if following < len(heads) else row + 1)
 
 
 def suppress(
@@ -158,17 +160,18 @@ def suppress(
 
     A comment speaks of a finding on the first or last row of the finding, or of the statement that it begins in.
     """
+    by_row: defaultdict[int | None, list[Suppression]] = defaultdict(list)
+    for comment in comments.suppressions:
+        for row in (None,) if comment.rows is None else comment.rows:
+            by_row[row].append(comment)
     kept: list[Diagnostic] = []
     used: set[tuple[Suppression, str]] = set()
     for diagnostic in diagnostics:
         span = diagnostic.location.span
         statement = comments.lines.get(span.row, range(span.row, span.row + 1))
         rows = {span.row, min(span.end_row, statement[-1]), statement[0], statement[-1]}
-        silencing = [
-            comment
-            for comment in comments.suppressions
-            if _names(comment, diagnostic) and (comment.rows is None or not rows.isdisjoint(comment.rows))
-        ]
+        near = [comment for row in (None, *rows) for comment in by_row.get(row, ())]
+        silencing = [comment for comment in near if _names(comment, diagnostic)]
         used.update((comment, diagnostic.code) for comment in silencing)
         if not silencing:
             kept.append(diagnostic)
@@ -195,8 +198,11 @@ def unused_suppressions(
     """
     codes_by_name = {name.casefold(): code for code, rule in rules.items() for name in (code, rule.name)}
     known = [name for code, rule in rules.items() for name in (code, rule.name)]
+    silenced_by: defaultdict[Suppression, set[str]] = defaultdict(set)
+    for comment, code in used:
+        silenced_by[comment].add(code)
     for comment in comments.suppressions:
-        silenced = {code for suppression, code in used if suppression == comment}
+        silenced = silenced_by[comment]
         kept, idle, unknown = _sort_codes(comment, silenced, asked, codes_by_name)
         if comment.word not in _WORDS:
             message = f"'{comment.word}' is no directive of nnlint{did_you_mean(comment.word, _WORDS[:2])}"

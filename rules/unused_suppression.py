@@ -43,6 +43,7 @@ def unused_suppression(trace: Trace) -> Iterator[Finding]:
     ## When it stays silent
     - The rule was not asked in this run (`--select`, `--ignore`, `per-file-ignores`).
     - The file could not be read or parsed.
+    - A file outside of this run imports it: what it silences may be found only on the way through that file.
     - A bare `# noqa`, and codes of other tools in a `# noqa: …`.
     """
     # The run answers this question, after every other rule has been asked.

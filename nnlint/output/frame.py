@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nnlint.diagnostic import Location
@@ -104,10 +104,9 @@ def _merged(labels: Sequence[Label]) -> list[Label]:
     merged: dict[Location, Label] = {}
     for label in labels:
         other = merged.get(label.location)
-        if other is not None:
-            messages = dict.fromkeys(message for message in (other.message, label.message) if message)
-            label = Label(label.location, "; ".join(messages), label.primary or other.primary)
-        merged[label.location] = label
+        messages = dict.fromkeys(each.message for each in (other, label) if each is not None and each.message)
+        primary = label.primary or (other is not None and other.primary)
+        merged[label.location] = Label(label.location, "; ".join(messages), primary)
     return list(merged.values())
 
 
@@ -158,9 +157,8 @@ def _cells(line: str, unicode: bool) -> tuple[list[str], list[int]]:
     """A line cell by cell, and the cell at which each of its characters begins, ending with the width of the line."""
     row: list[str] = []
     starts: list[int] = []
-    for char in line:
+    for char in (shown(char, unicode) for char in line):
         starts.append(len(row))
-        char = shown(char, unicode)
         if char == "\t":
             row += " " * (TAB - len(row) % TAB)
             continue
@@ -217,9 +215,9 @@ def _draw_row(
     spans = [_extent(mark, measured[1]) for mark in marks]
     text, begin = _window(measured, spans, room, context.unicode)
     placed: list[tuple[int, int, _Mark]] = []
-    for mark, (start, end) in zip(marks, spans, strict=True):
-        start = min(max(start - begin, 0), room - 1)
-        placed.append((start, min(max(end - begin, start + 1), room), mark))
+    for mark, (first, last) in zip(marks, spans, strict=True):
+        start = min(max(first - begin, 0), room - 1)
+        placed.append((start, min(max(last - begin, start + 1), room), mark))
     under = _Line()
     for start, end, mark in reversed(placed):
         under.put(start, ("^" if mark.primary else "-") * (end - start), primary_style if mark.primary else NOTE)
@@ -232,22 +230,25 @@ def _draw_row(
             waiting.pop()
     below = [under.render(context)]
 
-    def connected(upto: int, write: Callable[[_Line], None] | None = None) -> str:
-        line = _Line()
-        for start, _, mark in waiting[:upto]:
-            line.put(start, "|", primary_style if mark.primary else NOTE)
-        if write is not None:
-            write(line)
-        return line.render(context)
-
     if waiting:
-        below.append(connected(len(waiting)))
-    for index in reversed(range(len(waiting))):
-        start, _, mark = waiting[index]
-        style = primary_style if mark.primary else NOTE
-        for part in textwrap.wrap(plain(mark.message, context.unicode), max(_MIN_CELLS, room - start)):
-            below.append(connected(index, lambda line, at=start, part=part, style=style: line.put(at, part, style)))
+        below.append(_connected(waiting, primary_style).render(context))
+    while waiting:
+        start, _, mark = waiting.pop()
+        parts = textwrap.wrap(plain(mark.message, context.unicode), max(_MIN_CELLS, room - start))
+        start = min(start, max(0, room - max(map(width, parts), default=0)))
+        for part in parts:
+            hanging = _connected(waiting, primary_style)
+            hanging.put(start, part, primary_style if mark.primary else NOTE)
+            below.append(hanging.render(context))
     return text, below
+
+
+def _connected(waiting: Sequence[tuple[int, int, _Mark]], primary_style: Style) -> _Line:
+    """A line that leads marks to the messages that come further down."""
+    line = _Line()
+    for start, _, mark in waiting:
+        line.put(start, "|", primary_style if mark.primary else NOTE)
+    return line
 
 
 def _extent(mark: _Mark, starts: Sequence[int]) -> tuple[int, int]:

@@ -39,6 +39,8 @@ def _footnote(title: str, text: str, gutter: int, context: RenderContext) -> lis
     lead = f"{' ' * gutter} = "
     indent = len(lead) + len(title) + 2
     room = max(_MIN_WIDTH, context.width) - indent
-    wrapped = textwrap.wrap(plain(" ".join(text.split()), context.unicode), room, break_long_words=False, break_on_hyphens=False)
+    wrapped = textwrap.wrap(
+        plain(" ".join(text.split()), context.unicode), room, break_long_words=False, break_on_hyphens=False
+    )
     first = paint(lead, GUTTER, context) + paint(f"{title}:", Style(bold=True), context)
     return [f"{first} {wrapped[0]}", *(f"{' ' * indent}{line}" for line in wrapped[1:])]

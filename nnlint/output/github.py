@@ -36,7 +36,9 @@ def render_github(diagnostics: Sequence[Diagnostic], context: RenderContext) -> 
     left_out = len(ranked) - len(chosen)
     if left_out:
         findings = "finding is" if left_out == 1 else "findings are"
-        lines.append(f"::notice title=nnlint::{left_out} more {findings} not annotated: GitHub shows {SHOWN} of a kind.")
+        lines.append(
+            f"::notice title=nnlint::{left_out} more {findings} not annotated: GitHub shows {SHOWN} of a kind."
+        )
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -88,7 +90,9 @@ def _command(diagnostic: Diagnostic, context: RenderContext) -> str:
 
 def _message(diagnostic: Diagnostic, context: RenderContext) -> str:
     lines = [prose(diagnostic)]
-    lines += [f"{_path(each.location, context)}:{each.location.span.row}: {each.message}" for each in diagnostic.related]
+    lines += [
+        f"{_path(each.location, context)}:{each.location.span.row}: {each.message}" for each in diagnostic.related
+    ]
     return "\n".join(_encodable(line) for line in lines)
 
 

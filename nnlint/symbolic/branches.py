@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nnlint.symbolic.values import Choice, Instance, Object, Sequence, Value, same
+from nnlint.symbolic.values import Choice, Instance, Object, Sequence, Unknown, Value, same, size_of
 
 if TYPE_CHECKING:
     from nnlint.symbolic.executor import Executor
 
 MISSING: Any = object()
 """Stands for a name or key that is not bound."""
+
+WIDEST = 48
+"""A choice of larger size is unknown: nobody can tell what is behind so many branches, and trees grow fast."""
 
 Entry = tuple[Any, Any, Any]
 """A dict and key, or an object and attribute, and what was there before."""
@@ -67,6 +70,8 @@ def join(test: Value | None, yes: Any, no: Any) -> Any:
             return yes
         if test is None and isinstance(no, Choice) and (no.yes is yes or no.no is yes):
             return no
+        if size_of(yes) + size_of(no) > WIDEST:
+            return Unknown()
         return Choice(test, yes, no)
     if isinstance(yes, list) and isinstance(no, list):
         return yes if len(yes) >= len(no) else no

@@ -17,12 +17,26 @@ from nnlint.symbolic.library import (
     METHODS,
     OBJECT_METHODS,
     canonical,
+    generators,
     kind_of,
     python,
 )
+from nnlint.symbolic.project import INSTALLED
 from nnlint.symbolic.scalar import is_numeric
 from nnlint.symbolic.scope import Frame
-from nnlint.symbolic.trace import CallSite, Condition, Forward, Return, Sample, SetRate
+from nnlint.symbolic.trace import (
+    Build,
+    CallSite,
+    Condition,
+    Forward,
+    Mode,
+    RandomUse,
+    Reshape,
+    Return,
+    Sample,
+    SetRate,
+    Store,
+)
 from nnlint.symbolic.values import (
     Arguments,
     Attribute,
@@ -60,6 +74,13 @@ MODULE_BASES = frozenset(
 )
 """Library classes whose instances are called through ``forward``."""
 
+REPEATS = 6
+"""A function in which nothing but routine happens is followed this often in a run; then its value is unknown."""
+CHEAP = 4
+"""Steps up to which following a function costs nothing worth saving."""
+ROUTINE = (Build, Forward, RandomUse, Reshape, Mode, Store)
+"""Events that a function may repeat without telling anything new."""
+
 BOOLEAN = frozenset(("startswith", "endswith", "lower", "upper", "strip"))
 
 
@@ -77,6 +98,8 @@ def define(executor: Executor, node: cst.FunctionDef) -> Value:
             if isinstance(decorated, (Function, Method, Partial, Instance)):
                 value = decorated
                 executor.executed.discard(id(function.node))
+        elif isinstance(decorator, Object) and (decorator.kind, "__call__") in OBJECT_METHODS:
+            value = call(executor, decorator, Arguments((value,)), node)
     return value
 
 
@@ -172,17 +195,24 @@ def evaluate_call(executor: Executor, node: cst.Call) -> Value:
     """The value of a call expression."""
     function = node.func
     if isinstance(function, cst.Attribute):
-        receiver = executor.evaluate(function.value)
-        name = function.attr.value
-        if isinstance(receiver, (Tensor, Unknown)) and not (isinstance(receiver, Unknown) and name in receiver.attributes):
-            callee: Value = Attribute(receiver, name)
-        else:
-            callee = attribute(executor, receiver, name, function)
+        callee = method_of(executor, executor.evaluate(function.value), function.attr.value, function)
     else:
         callee = executor.evaluate(function)
     if isinstance(callee, Library) and callee.path == "builtins.super":
         return python.super_of(executor)
     return call(executor, callee, evaluate_arguments(executor, node.args), node)
+
+
+def method_of(executor: Executor, receiver: Value, name: str, node: cst.CSTNode) -> Value:
+    """``receiver.name`` that is about to be called: of a value nobody knows, a method rather than an attribute."""
+    if isinstance(receiver, Choice):
+        yes = method_of(executor, receiver.yes, name, node)
+        no = method_of(executor, receiver.no, name, node)
+        result: Value = join(receiver.test, yes, no)
+        return result
+    if isinstance(receiver, Tensor) or (isinstance(receiver, Unknown) and name not in receiver.attributes):
+        return Attribute(receiver, name)
+    return attribute(executor, receiver, name, node)
 
 
 def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Value:
@@ -216,6 +246,8 @@ def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTN
 
 def unknown_result(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Unknown:
     """The value of a call of something nobody knows: it remembers the callee and what went in."""
+    if isinstance(callee, Unknown) and generators.speaks_of_seeding(callee.name, known=False):
+        generators.assume_seed(Call(executor, executor.module.source, node, callee.name, None, arguments))
     inputs = (callee, *arguments.positional, *arguments.keywords.values())
     return Unknown(origin=Origin("call", inputs, executor.module.source, node))
 
@@ -264,20 +296,22 @@ def any_of(values: list[Value]) -> Value:
 def call_library(executor: Executor, callee: Library, arguments: Arguments, node: cst.CSTNode) -> Value:
     """Call a function or class of a library."""
     path = callee.path
+    site = Call(executor, executor.module.source, node, path, None, arguments)
+    generators.note_call(site)
     handler = FUNCTIONS.get(path)
     if handler is not None:
-        return handler(Call(executor, executor.module.source, node, path, None, arguments))
+        return handler(site)
     kind = kind_of(path)
     if kind is not None:
         return build(executor, path, kind, arguments, node)
+    if generators.speaks_of_seeding(path, known=path.partition(".")[0] in INSTALLED):
+        generators.assume_seed(site)
     inputs = (*arguments.positional, *arguments.keywords.values())
     return Unknown(origin=Origin(path, inputs, executor.module.source, node))
 
 
 def build(executor: Executor, path: str, kind: str, arguments: Arguments, node: cst.CSTNode) -> Object:
     """An object of a library class; the event tells that it was built."""
-    from nnlint.symbolic.trace import Build
-
     origin = Origin(path, (), executor.module.source, node)
     built = Object(path, kind, arguments, origin=origin)
     if kind in python.CONTAINERS or path in python.CONTAINERS:
@@ -292,6 +326,7 @@ def call_attribute(executor: Executor, callee: Attribute, arguments: Arguments, 
     receiver, name = callee.receiver, callee.name
     receiver = resolve_setting(receiver) or receiver
     site = Call(executor, executor.module.source, node, f".{name}", receiver, arguments)
+    generators.note_method(site)
     if isinstance(receiver, (Object, Instance)):
         handler = OBJECT_METHODS.get((receiver.kind if isinstance(receiver, Object) else "instance", name))
         if handler is None:
@@ -307,6 +342,8 @@ def call_attribute(executor: Executor, callee: Attribute, arguments: Arguments, 
         handler = METHODS.get(name)
         if handler is not None and not python.is_text_method(receiver, name, arguments):
             return handler(site)
+        if generators.speaks_of_seeding(name, known=True):
+            generators.assume_seed(site)
         return site.unknown()
     if is_numeric(receiver):
         if name in BOOLEAN and all(map(is_numeric, arguments.positional)):
@@ -340,12 +377,17 @@ def bound_arguments(function: Function, receiver: Value | None, arguments: Argum
             if default is None:
                 names[name] = Unknown(name)
             else:
-                names[name] = Setting(name, default) if arguments.star and isinstance(default, Const) else default
+                names[name] = Setting(name, default) if _is_option(default, arguments) else default
     if star:
         names[star] = Sequence("tuple", list(given[len(positional) :]), arguments.star)
     if double:
         names[double] = Mapping(dict(extra), arguments.star)
     return names
+
+
+def _is_option(default: Value, arguments: Arguments) -> bool:
+    """Whether a default that is used stands for a choice: flags and modes always, others if the call may have set them."""
+    return isinstance(default, Const) and (arguments.star or isinstance(default.value, (bool, str)))
 
 
 def follow(
@@ -360,9 +402,18 @@ def follow(
     recursive = sum(1 for site in executor.calls if site.function.node is function.node)
     if depth > CALL_DEPTH or recursive > 1:
         return unknown_result(executor, function, arguments, node)
-    executor.executed.add(id(function.node))
+    key = id(function.node)
+    if executor.repeats.get(key, 0) >= REPEATS and key not in executor.vital:
+        return unknown_result(executor, function, arguments, node)
+    executor.executed.add(key)
     names = bound_arguments(function, receiver, arguments)
-    return execute_body(executor, function, receiver, names, executor.place(node), depth)
+    events, steps = len(executor.run.events), executor.steps
+    result = execute_body(executor, function, receiver, names, executor.place(node), depth)
+    if executor.steps - steps > CHEAP:
+        executor.repeats[key] = executor.repeats.get(key, 0) + 1
+    if any(not isinstance(event, ROUTINE) for event in executor.run.events[events:]):
+        executor.vital.add(key)
+    return result
 
 
 def execute_body(
@@ -414,8 +465,6 @@ def returned(frame: Frame) -> Value:
 
 def instantiate(executor: Executor, cls: Class, arguments: Arguments, node: cst.CSTNode) -> Value:
     """An object of a class of the repository."""
-    from nnlint.symbolic.trace import Build
-
     origin = Origin("new", (), executor.module.source, node)
     if cls.derives("enum.Enum", "enum.IntEnum", "enum.StrEnum"):
         return Unknown(origin=origin)
@@ -450,7 +499,13 @@ def call_instance(executor: Executor, callee: Instance, arguments: Arguments, no
         return follow(executor, method, callee, arguments, node)
     method = callee.cls.lookup("forward")
     if isinstance(method, Function):
-        result = follow(executor, method, callee, arguments, node)
+        key = _forward_key(callee, arguments)
+        known = executor.forwards.get(key) if executor.round else None
+        if known is None:
+            result = follow(executor, method, callee, arguments, node)
+            executor.forwards[key] = (result, arguments)
+        else:
+            result = known[0]
         executor.emit(Forward, node, module=callee, arguments=arguments, result=result)
         return result
     for path in callee.cls.libraries():
@@ -459,6 +514,18 @@ def call_instance(executor: Executor, callee: Instance, arguments: Arguments, no
             as_object = Object(path, "module", callee.arguments, children=list(callee.attributes.values()))
             return handler(Call(executor, executor.module.source, node, path, as_object, arguments))
     return unknown_result(executor, callee, arguments, node)
+
+
+def _forward_key(module: Instance, arguments: Arguments) -> object:
+    """Calls of a module with the same key give the same shapes: same mode, constants, shapes and other objects."""
+
+    def key(value: Value) -> object:
+        if isinstance(value, Const):
+            return repr(value.value)
+        return id(shape_of(value)) if isinstance(value, (Tensor, Unknown)) else id(value)
+
+    named = tuple((name, key(value)) for name, value in arguments.keywords.items())
+    return id(module), module.training, tuple(map(key, arguments.positional)), named
 
 
 def call_object(executor: Executor, callee: Object, arguments: Arguments, node: cst.CSTNode) -> Value:
@@ -519,7 +586,9 @@ def attribute(executor: Executor, receiver: Value, name: str, node: cst.CSTNode)
     if isinstance(receiver, imports.Package):
         return imports.attribute_of_package(executor, receiver, name)
     if isinstance(receiver, Library):
-        return Library(canonical(f"{receiver.path}.{name}"))
+        path = canonical(f"{receiver.path}.{name}")
+        constant = python.CONSTANTS.get(path)
+        return Library(path) if constant is None else Const(constant)
     if isinstance(receiver, ModuleValue):
         return imports.attribute(executor, receiver.module, name)
     if isinstance(receiver, Instance):
@@ -613,6 +682,8 @@ def set_item(executor: Executor, base: Value, target: cst.Subscript, value: Valu
     base = resolve_setting(base) or base
     if isinstance(base, Mapping):
         if isinstance(constant, Const) and isinstance(constant.value, (str, int, float, bool)):
+            if isinstance(constant.value, str) and isinstance(value, (Tensor, Unknown)) and not value.name:
+                value.name = constant.value
             executor.put(base.items, constant.value, value)
         else:
             executor.put(base, "open", True)
@@ -633,8 +704,17 @@ def set_item(executor: Executor, base: Value, target: cst.Subscript, value: Valu
             executor.put(base.attributes, str(constant.value), value)
     elif isinstance(base, (Instance, Object)) and isinstance(constant, Const) and isinstance(constant.value, str):
         executor.put(base.attributes, constant.value, value)
+    elif isinstance(base, (Tensor, Unknown)):
+        parts = (part for item in items for part in (item.value, item.lower, item.upper, item.step))
+        keys = tuple(part for part in parts if part is not None)
+        executor.emit(Store, target, target=base, keys=keys, value=value)
+        if isinstance(base, Unknown) and isinstance(constant, Const) and isinstance(constant.value, str):
+            if base.items is None:
+                base.items = {}
+            executor.put(base.items, constant.value, value)
     elif isinstance(base, Choice):
-        return
+        for side in (base.yes, base.no):
+            set_item(executor, side, target, value)
 
 
 def emit_return(executor: Executor, function: Function, value: Value, receiver: Value | None) -> None:

@@ -29,9 +29,10 @@ from nnlint.symbolic.values import (
     Value,
 )
 
-STEPS_PER_RUN = 12_000
-"""Statements that one run may execute; a long training script takes about 2,000 with all it calls."""
-STEPS_PER_FILE = 120_000
+STEPS_PER_SCRIPT = 30_000
+"""Statements and calls that module level may execute; a long training script takes about 5,000 with all it calls."""
+STEPS_PER_ROOT = 6_000
+STEPS_PER_FILE = 90_000
 CALL_DEPTH = 14
 """How deep calls are followed."""
 
@@ -46,6 +47,9 @@ class Executor:
     Every change of a name, an attribute or an item goes through :meth:`put`, so that branches can be taken back.
     """
 
+    strict = False
+    """Whether an error of the reading itself is raised (as the tests want it) or costs one statement only."""
+
     def __init__(self, project: Project) -> None:
         self.project = project
         self.journal: list[Entry] = []
@@ -57,7 +61,7 @@ class Executor:
         self.frame: Frame = None  # type: ignore[assignment]  # set before anything is executed
         self.module: Module = None  # type: ignore[assignment]
         self.steps = 0
-        self.limit = STEPS_PER_RUN
+        self.limit = STEPS_PER_ROOT
         self.executed: set[int] = set()
         """The functions that were followed, by the identity of their nodes."""
         self.imported: set[int] = set()
@@ -65,8 +69,15 @@ class Executor:
         self.lengths: dict[int, tuple[Value, Value]] = {}
         self.groups: dict[int, tuple[Value, Value]] = {}
         self.sampled: set[int] = set()
-        self.memo: dict[object, tuple[Value, tuple[Value, ...]]] = {}
+        self.repeats: dict[int, int] = {}
+        """How often a function was followed, by the identity of its node."""
+        self.vital: set[int] = set()
+        """Functions in which something happened that the order of events is about."""
+        self.forwards: dict[object, tuple[Value, object]] = {}
+        """What modules returned, by module, mode and arguments (kept alive by the second part)."""
         self.in_worker = False
+        self.unmodelled = 0
+        """Statements that the reading itself stumbled over."""
 
     # --- writing down ------------------------------------------------------------------------------------------------
 
@@ -128,7 +139,17 @@ class Executor:
         if self.steps > self.limit:
             raise OutOfSteps
         execute = STATEMENTS.get(type(node))
-        return None if execute is None else execute(self, node)
+        if execute is None:
+            return None
+        try:
+            return execute(self, node)
+        except (OutOfSteps, RecursionError):
+            raise
+        except Exception:
+            if self.strict:
+                raise
+            self.unmodelled += 1
+            return None
 
     def branch(
         self, test: Value | None, node: cst.CSTNode, then: Callable[[], Flow], otherwise: Callable[[], Flow]
@@ -280,10 +301,13 @@ def _class(executor: Executor, node: cst.ClassDef) -> Flow:
     cls = Class(node.name.value, node, executor.frame, bases, namespace)
     frame = Frame(executor.module, namespace, executor.frame, depth=executor.frame.depth)
     outer, executor.frame = executor.frame, frame
+    begun = len(executor.journal)
     try:
         executor.block(node.body)
     finally:
         executor.frame = outer
+        # taking back what happens around the class takes back its name, not its parts
+        executor.journal[begun:] = [entry for entry in executor.journal[begun:] if entry[0] is not namespace]
     for value in namespace.values():
         if isinstance(value, Function) and value.owner is None:
             value.owner = cls
@@ -384,6 +408,8 @@ def bind(executor: Executor, target: cst.CSTNode, value: Value) -> None:
             value.name = target.value
         bind_name(executor, target.value, value)
     elif isinstance(target, cst.Attribute):
+        if isinstance(value, (Tensor, Unknown, Symbol)) and not value.name:
+            value.name = target.attr.value
         calls.set_attribute(executor, executor.evaluate(target.value), target.attr.value, value, target)
     elif isinstance(target, (cst.Tuple, cst.List)):
         elements = target.elements
@@ -398,6 +424,3 @@ def bind(executor: Executor, target: cst.CSTNode, value: Value) -> None:
         calls.set_item(executor, executor.evaluate(target.value), target, value)
     elif isinstance(target, cst.StarredElement):
         bind(executor, target.value, value)
-
-
-__all__ = ["Executor", "OutOfSteps", "bind", "bind_name", "ParseFailure", "Instance", "Operation"]

@@ -295,6 +295,7 @@ def _comparison(executor: Executor, node: cst.Comparison) -> Value:
 
 def _compare(executor: Executor, op: str, left: Value, right: Value, node: cst.CSTNode) -> Value:
     if op in ("in", "not in"):
+        right = resolve_setting(right) or right
         if is_numeric(left) and isinstance(right, Sequence) and not right.open and all(map(is_numeric, right.items)):
             return operation(op, left, *right.items)
         if isinstance(left, Const) and isinstance(right, Mapping) and not right.open:
@@ -497,7 +498,10 @@ def subscript(executor: Executor, base: Value, items: list[IndexItem], node: cst
             return calls.call_method(executor, base, "__getitem__", [key], node)
         if isinstance(key, Const) and str(key.value) in base.attributes:
             return base.attributes[str(key.value)]
-    inputs: tuple[Value, ...] = (base, *(item.value for item in items if item.value is not None))
+    if isinstance(base, Unknown) and isinstance(key, Const) and base.items is not None and key.value in base.items:
+        return base.items[key.value]
+    bounds = (bound for item in items for bound in (item.lower, item.upper, item.step) if bound is not None)
+    inputs: tuple[Value, ...] = (base, *(item.value for item in items if item.value is not None), *bounds)
     origin = Origin("getitem", inputs, executor.module.source, node)
     batch = base.batch if isinstance(base, (Unknown, Tensor)) else None
     if isinstance(base, Tensor):

@@ -136,8 +136,8 @@ def attribute(executor: Executor, module: Module, name: str) -> Value:
     value = module.names.get(name)
     if value is not None:
         if isinstance(value, Deferred):
-            value = needed(executor, value)
-            module.names[name] = value
+            module.names[name] = Unknown(name)  # for modules that import the name from each other
+            value = module.names[name] = needed(executor, value)
         return value
     source = module.source
     if source.path.name == "__init__.py":

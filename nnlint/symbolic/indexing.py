@@ -20,11 +20,12 @@ from nnlint.symbolic.values import (
     Unknown,
     Value,
     resolve_setting,
+    same,
     shape_of,
 )
 
 ORDERINGS = frozenset(
-    "torch.sort .sort torch.argsort .argsort torch.randperm numpy.argsort numpy.random.permutation".split()
+    ["torch.sort", ".sort", "torch.argsort", ".argsort", "torch.randperm", "numpy.argsort", "numpy.random.permutation"]
 )
 """Operations whose result, used as an index, puts an axis into another order and keeps its size."""
 
@@ -68,7 +69,9 @@ class IndexItem:
         if isinstance(known, (Symbol, Index, Carried, Setting)):
             return cls("integer", value)
         if isinstance(known, Operation):
-            return cls("integer" if known.op in ("+", "-", "*", "//", "%", "int", "neg", "min", "max") else "other", value)
+            return cls(
+                "integer" if known.op in ("+", "-", "*", "//", "%", "int", "neg", "min", "max") else "other", value
+            )
         return cls("other", value)
 
 
@@ -172,22 +175,32 @@ def sliced(size: Value, item: IndexItem) -> Value:
         return whole if abs(step.value) == 1 else operation("//", whole, Const(abs(step.value)))
     if isinstance(size, Const) and isinstance(size.value, int) and _is_number(lower) and _is_number(upper):
         first, last = (bound.value if isinstance(bound, Const) else None for bound in (lower, upper))
-        assert not isinstance(first, (str, float)) and not isinstance(last, (str, float))
+        assert not isinstance(first, (str, float))
+        assert not isinstance(last, (str, float))
         return Const(len(range(*slice(first, last).indices(size.value))))
     start, stop = _negative(lower), _negative(upper)
     if lower is None:
         if upper is None:
             return size
-        return upper if stop is None else operation("-", size, stop)
+        return upper if stop is None else less(size, stop)
     if upper is None:
-        return operation("-", size, lower) if start is None else start
+        return less(size, lower) if start is None else start
     if start is None and stop is None:
         return _difference(lower, upper)
     if start is None and stop is not None:
-        return operation("-", size, operation("+", lower, stop))
+        return less(size, operation("+", lower, stop))
     if start is not None and stop is not None:
         return operation("-", start, stop)
     return Symbol()
+
+
+def less(size: Value, amount: Value) -> Value:
+    """``size - amount``, where ``size`` is a sum with that amount its other part."""
+    if isinstance(size, Operation) and size.op == "+" and len(size.args) == 2:
+        for part, rest in (size.args, size.args[::-1]):
+            if same(part, amount):
+                return rest
+    return operation("-", size, amount)
 
 
 def _difference(lower: Value, upper: Value) -> Value:
@@ -252,5 +265,3 @@ def _bound(bound: Value | None) -> int | str | None:
     if isinstance(value, Const) and isinstance(value.value, int):
         return value.value
     return "unknown"
-
-

@@ -262,6 +262,7 @@ def param_group(executor: Executor, optimizer: Value) -> Object:
     if id(optimizer) not in executor.groups:
         group = Object("torch.optim.Optimizer.param_groups", "param_group", Arguments(), children=[optimizer])
         group.attributes["lr"] = Symbol("lr", of=group)
+        group.attributes["initial_lr"] = Symbol("initial_lr", of=group)
         executor.groups[id(optimizer)] = (optimizer, group)
     found = executor.groups[id(optimizer)][1]
     assert isinstance(found, Object)
@@ -289,6 +290,8 @@ def described(executor: Executor, node: cst.For, iterable: Value) -> Loop:
     elif names and (EPOCH.search(names[0])):
         loop.kind = Loop.EPOCHS
         loop.count = None
+    elif any("batch" in name for name in names) and not isinstance(source, (Sequence, Mapping)):
+        loop.kind = Loop.BATCHES
     else:
         loop.count = length(executor, source) if isinstance(source, Sequence) else None
     if loop.kind == Loop.BATCHES:
@@ -398,6 +401,7 @@ def go_round(executor: Executor, loop: Loop, begin: Callable[[], None], body: cs
             if flow not in ("return", "raise", "break"):
                 executor.round = 1
                 executor.conditions = outer_conditions
+                loop.reread = len(executor.run.events)
                 flow, left = one_round(executor, begin, body)
         settle(executor, carried, left)
     finally:

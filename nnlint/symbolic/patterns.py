@@ -46,7 +46,11 @@ def bind(executor: Executor, subject: Value, pattern: cst.CSTNode) -> None:
     if isinstance(pattern, cst.MatchMapping) and pattern.rest is not None:
         bind_name(executor, pattern.rest.value, Unknown(pattern.rest.value))
     for child in pattern.children:
-        if isinstance(child, cst.MatchPattern):
-            bind(executor, Unknown(), child)
-        elif isinstance(child, (cst.MatchSequenceElement, cst.MatchMappingElement, cst.MatchKeywordElement)):
+        if isinstance(child, cst.MatchSequenceElement):
+            bind(executor, Unknown(), child.value)
+        elif isinstance(child, (cst.MatchMappingElement, cst.MatchKeywordElement)):
             bind(executor, Unknown(), child.pattern)
+        elif isinstance(child, cst.MatchOrElement):
+            bind(executor, subject, child.pattern)
+        elif isinstance(child, (cst.MatchPattern, cst.MatchStar)):
+            bind(executor, Unknown(), child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 import libcst as cst
@@ -9,7 +10,7 @@ import libcst as cst
 from nnlint.source import Source
 from nnlint.symbolic import calls, loops
 from nnlint.symbolic.branches import undo
-from nnlint.symbolic.executor import STEPS_PER_FILE, STEPS_PER_RUN, Executor, OutOfSteps
+from nnlint.symbolic.executor import STEPS_PER_FILE, STEPS_PER_ROOT, STEPS_PER_SCRIPT, Executor, OutOfSteps
 from nnlint.symbolic.project import Project
 from nnlint.symbolic.scope import Frame, Module
 from nnlint.symbolic.trace import Build, Run, Trace
@@ -31,19 +32,19 @@ from nnlint.symbolic.words import words_of
 def execute(source: Source, project: Project, words: Collection[str] | None = None) -> Trace:
     """Read a file: run it from every root and write down what happens.
 
-    Functions that nothing in the file calls are roots only if they, or functions of the file that they name, mention
-    one of ``words`` (None: all are).
+    Functions that nothing in the file calls are roots only if they, or functions of the file that they name, use a
+    name that contains one of ``words`` (None: all are).
 
     Raises:
         ParseFailure: the file is no Python that libcst can parse.
     """
-    return _Reading(source, project, None if words is None else frozenset(words)).trace()
+    return _Reading(source, project, None if words is None else re.compile("|".join(map(re.escape, words)))).trace()
 
 
 class _Reading:
     """The reading of one file: its runs share the module's names, which each run leaves as it found them."""
 
-    def __init__(self, source: Source, project: Project, words: frozenset[str] | None) -> None:
+    def __init__(self, source: Source, project: Project, words: re.Pattern[str] | None) -> None:
         self.source = source
         self.project = project
         self.words = words
@@ -64,6 +65,9 @@ class _Reading:
                 continue
             if relevant is not None and id(function.node) not in relevant:
                 continue
+            if self.steps >= STEPS_PER_FILE:
+                self.result.truncated = f"the file took more than {STEPS_PER_FILE} steps"
+                break
             executor = self.run(function.name if cls is None else f"{cls.name}.{function.name}")
             self.guarded(executor, lambda f=function, c=cls: _root(executor, f, c))  # type: ignore[misc]
             self.guarded(executor, lambda: _sample_datasets(executor))
@@ -76,7 +80,7 @@ class _Reading:
         executor.module = self.module
         executor.frame = Frame(self.module, self.module.names)
         executor.run = Run(name, script, main)
-        executor.limit = min(STEPS_PER_RUN, STEPS_PER_FILE - self.steps)
+        executor.limit = min(STEPS_PER_SCRIPT if script else STEPS_PER_ROOT, STEPS_PER_FILE - self.steps)
         executor.executed = self.executed
         return executor
 
@@ -96,6 +100,8 @@ class _Reading:
     def finish(self, executor: Executor, *, keep_names: bool = False) -> None:
         """End a run. What it changed is taken back, but for the names of module level, which other runs need."""
         self.steps += executor.steps
+        if executor.unmodelled and self.result.truncated is None:
+            self.result.truncated = f"{executor.unmodelled} statements could not be modelled"
         if executor.run.events or executor.run.script:
             self.result.runs.append(executor.run)
         if keep_names:
@@ -128,7 +134,7 @@ class _Reading:
             named.setdefault(function.name, []).append(id(function.node))
             if cls is not None and function.name in ("__init__", "forward", "__call__"):
                 named.setdefault(cls.name, []).append(id(function.node))
-        found = {node for node, words in mentioned.items() if words & self.words}
+        found = {node for node, words in mentioned.items() if any(map(self.words.search, words))}
         grown = True
         while grown:
             names = {name for name, nodes in named.items() if any(node in found for node in nodes)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,8 +15,11 @@ from nnlint.symbolic.values import (
     Const,
     Index,
     Operation,
+    Origin,
+    Sequence,
     Setting,
     Symbol,
+    Unknown,
     Value,
     resolve_setting,
     same,
@@ -23,6 +27,9 @@ from nnlint.symbolic.values import (
 
 LARGEST = 1e15
 """Powers and products beyond this are not folded, so that no script can make the reading slow."""
+
+LONGEST = 200
+"""An expression of larger size is a number nobody knows."""
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -117,7 +124,8 @@ def operation(op: str, *args: Value) -> Value:
             return Operation("//", argument.args)
         if isinstance(argument, Symbol):
             return argument
-    return Operation(op, args)
+    result = Operation(op, args)
+    return Symbol() if result.size > LONGEST else result
 
 
 def is_numeric(value: Value) -> bool:
@@ -174,7 +182,25 @@ def _evaluate(value: Value | None, assumed: Assumptions) -> Any:
         return OPERATORS[value.op](*(_evaluate(arg, assumed) for arg in value.args))
     if isinstance(value, Choice) and value.test is not None:
         return _evaluate(value.yes if _evaluate(value.test, assumed) else value.no, assumed)
+    if isinstance(value, Unknown) and value.origin is not None:
+        # arithmetic with an operand that was unknown when it was read, but may be assumed now
+        function = OPERATORS.get(_ARITHMETIC_MODULE.sub("", value.origin.op))
+        if function is not None:
+            return function(*(_evaluate(operand, assumed) for operand in _operands(value.origin)))
     raise _NotKnown
+
+
+_ARITHMETIC_MODULE = re.compile(r"^(builtins|math|numpy)\.")
+
+
+def _operands(origin: Origin) -> tuple[Value, ...]:
+    """The inputs of an operation; a list to be searched counts as its items."""
+    if origin.op in ("in", "not in") and len(origin.inputs) == 2:
+        members = resolve_setting(origin.inputs[1])
+        if isinstance(members, Sequence) and not members.open:
+            return (origin.inputs[0], *members.items)
+        raise _NotKnown
+    return origin.inputs
 
 
 def number(value: Value | None, assumed: Assumptions | None = None) -> float | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence as Items
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from math import gcd
 from typing import Literal
 
 from nnlint.symbolic.scalar import operation
-from nnlint.symbolic.values import Choice, Const, Library, Operation, Setting, Shape, Symbol, Value
+from nnlint.symbolic.values import Choice, Const, Library, Operation, Setting, Shape, Symbol, Unknown, Value
+
+LARGEST = 64
+"""Expressions of more parts are compared by identity."""
 
 DEPTH = 24
-"""Expressions nested deeper than this are compared by identity."""
+"""Products nested deeper than this are not taken apart."""
 
 # --- sizes as products -----------------------------------------------------------------------------------------------
 
@@ -24,24 +28,42 @@ class Atom:
     value: Value = field(compare=False)
 
 
-def _key(value: Value | None, depth: int = 0) -> tuple[object, ...]:
-    """Equal keys for values that are known to be equal."""
-    if depth < DEPTH:
+ARITHMETIC = frozenset(("+", "-", "*", "/", "//", "%", "**", "neg"))
+
+
+def as_operation(value: Value | None) -> Operation | None:
+    """The arithmetic that a value nobody knows is the result of, None if it is not."""
+    if isinstance(value, Operation):
+        return value
+    if isinstance(value, Unknown) and value.origin is not None and value.shape is None:
+        op = value.origin.op.removeprefix("builtins.")
+        if op in ARITHMETIC or op in ("int", "round"):
+            return Operation(op, value.origin.inputs)
+    return None
+
+
+def _key(value: Value | None, budget: list[int] | None = None) -> tuple[object, ...]:
+    """Equal keys for values that are known to be equal; expressions that are too large are known by identity."""
+    budget = [LARGEST] if budget is None else budget
+    budget[0] -= 1
+    if budget[0] > 0:
         if isinstance(value, Const):
             try:
                 hash(value.value)
             except TypeError:
                 return ("value", id(value))
             return ("const", type(value.value), value.value)
-        if isinstance(value, Operation):
-            keys = [_key(arg, depth + 1) for arg in value.args]
-            return ("operation", value.op, frozenset(keys) if value.op in ("+", "*") and len(set(keys)) > 1 else tuple(keys))
         if isinstance(value, Setting):
-            return ("setting", value.name, _key(value.default, depth + 1))
+            return ("setting", value.name, _key(value.default, budget))
         if isinstance(value, Choice) and value.test is not None:
-            return ("choice", *(_key(part, depth + 1) for part in (value.test, value.yes, value.no)))
+            return ("choice", *[_key(part, budget) for part in (value.test, value.yes, value.no)])
         if isinstance(value, Library):
             return ("library", value.path)
+        expression = as_operation(value)
+        if expression is not None:
+            keys = [_key(arg, budget) for arg in expression.args]
+            unordered = expression.op in ("+", "*") and len(set(keys)) > 1
+            return ("operation", expression.op, frozenset(keys) if unordered else tuple(keys))
     return ("value", id(value))
 
 
@@ -170,17 +192,19 @@ def monomial(value: Value | None, kept: frozenset[int] = frozenset(), depth: int
         if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number) or number < 1:
             return None
         return _atom(value) if id(value) in kept else Monomial(int(number))
-    if isinstance(value, Operation):
-        if value.op in ("*", "//", "/") and len(value.args) == 2:
-            left, right = (monomial(arg, kept, depth + 1) for arg in value.args)
+    expression = as_operation(value)
+    if expression is not None:
+        if expression.op in ("*", "//", "/") and len(expression.args) == 2:
+            left, right = (monomial(arg, kept, depth + 1) for arg in expression.args)
             if left is None or right is None:
                 return None
-            return left * right if value.op == "*" else left / right
-        if value.op in ("int", "round", "floor") and len(value.args) == 1:
-            return monomial(value.args[0], kept, depth + 1)
-        if value.op == "**" and isinstance(value.args[1], Const) and value.args[1].value in (2, 3, 4):
-            base, result = monomial(value.args[0], kept, depth + 1), ONE
-            for _ in range(int(value.args[1].value)):
+            return left * right if expression.op == "*" else left / right
+        if expression.op in ("int", "round", "floor") and len(expression.args) == 1:
+            return monomial(expression.args[0], kept, depth + 1)
+        exponent = expression.args[1] if expression.op == "**" else None
+        if isinstance(exponent, Const) and exponent.value in (2, 3, 4):
+            base, result = monomial(expression.args[0], kept, depth + 1), ONE
+            for _ in range(int(exponent.value)):
                 if base is None:
                     return None
                 result = result * base
@@ -289,7 +313,9 @@ class Varied(Shape):
 
     __slots__ = ("base", "changed", "moved")
 
-    def __init__(self, base: Shape, changed: dict[int, Change] | None = None, moved: dict[int, int] | None = None) -> None:
+    def __init__(
+        self, base: Shape, changed: dict[int, Change] | None = None, moved: dict[int, int] | None = None
+    ) -> None:
         super().__init__()
         self.base = base
         self.changed = changed or {}
@@ -299,16 +325,19 @@ class Varied(Shape):
 
     @property
     def rank(self) -> int | None:
+        """As :attr:`Shape.rank`."""
         if self._dims is None and self.base.rank is not None:
             self.fix_rank(self.base.rank)
         return super().rank
 
     @property
     def dims(self) -> tuple[Value, ...] | None:
+        """As :attr:`Shape.dims`."""
         return None if self.rank is None else super().dims
 
     @property
     def axes(self) -> dict[int, Value]:
+        """As :attr:`Shape.axes`."""
         if self.rank is not None:
             return super().axes
         for axis in self.base.axes:
@@ -327,6 +356,7 @@ class Varied(Shape):
         return None if others and axis != 0 else self.base.size(axis, name)
 
     def size(self, axis: int, name: str = "") -> Value:
+        """As :meth:`Shape.size`."""
         if self.rank is None and axis not in self._axes:
             size = self._from_base(axis, name)
             if size is not None:
@@ -334,6 +364,7 @@ class Varied(Shape):
         return super().size(axis, name)
 
     def fix_rank(self, rank: int) -> None:
+        """As :meth:`Shape.fix_rank`, for the other shape too."""
         if self._dims is not None:
             return
         self.base.fix_rank(rank)
@@ -366,27 +397,32 @@ class Extended(Shape):
 
     @property
     def rank(self) -> int | None:
+        """As :attr:`Shape.rank`."""
         if self._dims is None and self.base.rank is not None:
             self.fix_rank(self.base.rank + 1)
         return super().rank
 
     @property
     def dims(self) -> tuple[Value, ...] | None:
+        """As :attr:`Shape.dims`."""
         return None if self.rank is None else super().dims
 
     @property
     def axes(self) -> dict[int, Value]:
+        """As :attr:`Shape.axes`."""
         if self.rank is None:
             for axis in self.base.axes:
                 self.size(axis if axis >= 0 else axis - 1)
         return super().axes
 
     def size(self, axis: int, name: str = "") -> Value:
+        """As :meth:`Shape.size`."""
         if self.rank is None and axis not in self._axes and (axis < 0 or axis == 0 or axis in self.base.axes):
             self._axes[axis] = self.base.size(axis if axis >= 0 else axis + 1, name)
         return super().size(axis, name)
 
     def fix_rank(self, rank: int) -> None:
+        """As :meth:`Shape.fix_rank`, for the other shape too."""
         if self._dims is None and rank > 0:
             self.base.fix_rank(rank - 1)
             if self.base.dims is not None and len(self.base.dims) == rank - 1:
@@ -518,9 +554,9 @@ def regroup(dims: Items[Value], sizes: Items[Value]) -> Regrouping:
     all dimensions with named ones among them.
 
     If the sizes agree only under a condition, such as ``C == n * d``, then the view itself fails unless it holds; it
-    is taken for granted. Dimensions that are known to be 1 do not matter. A quotient that consists of nothing but
-    sizes computed by layers (which may well come down to 1, such as the map a pooling leaves) is evidence only where
-    the target gives them an axis of their own.
+    is taken for granted, but nothing is asked for by name where only the condition says so. Dimensions that are known
+    to be 1 do not matter. A quotient that consists of nothing but sizes computed by layers (which may well come down to
+    1, such as the map a pooling leaves) is evidence only where the target gives them an axis of their own.
     """
     shared = _objects(dims) & _objects(sizes)
     before = [monomial(dim, shared) for dim in dims]
@@ -530,12 +566,14 @@ def regroup(dims: Items[Value], sizes: Items[Value]) -> Regrouping:
     source = [part for part in before if part is not None]
     given = [part for part in after if part is not None]
     rest = _total(source) / _total(given)
+    unnamed: frozenset[Atom] = frozenset()
     if len(given) == len(after):
         if not rest.is_one:
             if rest.direction:
                 return UNKNOWN
             solved = _solved(rest)
             if solved is not None:
+                unnamed = frozenset(atom for atom, _ in solved[1].powers)
                 source = [part.replaced(*solved) for part in source]
                 given = [part.replaced(*solved) for part in given]
         target = given
@@ -543,7 +581,7 @@ def regroup(dims: Items[Value], sizes: Items[Value]) -> Regrouping:
         if rest.direction < 0 or (not rest.powers and rest.denominator != 1):
             return UNKNOWN
         target = [rest if part is None else part for part in after]
-    return _judge(source, target, after.index(None) if None in after else None)
+    return _judge(source, target, after.index(None) if None in after else None, unnamed)
 
 
 def _objects(sizes: Items[Value]) -> frozenset[int]:
@@ -555,8 +593,9 @@ def _objects(sizes: Items[Value]) -> frozenset[int]:
         if isinstance(item, Const):
             if isinstance(item.value, int) and item.value > 1:
                 found.add(id(item))
-        elif isinstance(item, Operation) and len(found) < 64:
-            stack.extend(item.args)
+        elif len(found) < LARGEST:
+            expression = as_operation(item)
+            stack.extend(() if expression is None else expression.args)
     return frozenset(found)
 
 
@@ -568,7 +607,7 @@ def _solved(rest: Monomial) -> tuple[Atom, Monomial] | None:
         # rest = atom^±1 · others = 1
         others = rest / Monomial(powers=((atom, exponent),))
         answer = ONE / others if exponent == 1 else others
-        if answer.is_whole and not isinstance(atom.value, Const):
+        if answer.is_whole and not isinstance(atom.value, Const) and not any(map(_is_shaky, (atom, *answer.atoms))):
             return atom, answer
     for atom, exponent in rest.powers:
         others = rest / Monomial(powers=((atom, exponent),))
@@ -579,7 +618,9 @@ def _solved(rest: Monomial) -> tuple[Atom, Monomial] | None:
     return None
 
 
-def _judge(source: list[Monomial], target: list[Monomial], inferred: int | None) -> Regrouping:
+def _judge(
+    source: list[Monomial], target: list[Monomial], inferred: int | None, unnamed: frozenset[Atom]
+) -> Regrouping:
     front = [axis for axis, size in enumerate(source) if not size.is_one]
     back = [axis for axis, size in enumerate(target) if not size.is_one]
     dims, sizes = [source[axis] for axis in front], [target[axis] for axis in back]
@@ -589,9 +630,10 @@ def _judge(source: list[Monomial], target: list[Monomial], inferred: int | None)
     )
     if all(_in_order([dims[axis] for axis in before], [sizes[axis] for axis in after]) for before, after in blocks):
         return Regrouping("ordered", tuple(source), tuple(target), named)
+    asked = _asked(dims, sizes, back.index(inferred) if inferred in back else None, unnamed)
     found = [
         Misplaced(evidence.wanted, front[evidence.source], back[evidence.target], evidence.ratio)
-        for evidence in _misplaced(dims, sizes, back.index(inferred) if inferred in back else None)
+        for evidence in _misplaced(dims, sizes, asked)
     ]
     return Regrouping("mixed" if found else "unknown", tuple(source), tuple(target), named, tuple(found))
 
@@ -642,11 +684,11 @@ def _strides(sizes: list[Monomial]) -> list[Monomial]:
     return strides[::-1]
 
 
-def _misplaced(dims: list[Monomial], sizes: list[Monomial], inferred: int | None) -> list[Misplaced]:
+def _misplaced(dims: list[Monomial], sizes: list[Monomial], asked: list[tuple[int, int, Monomial]]) -> list[Misplaced]:
     """The atoms, or whole dimensions, whose elements lie elsewhere than the target says."""
     found: list[Misplaced] = []
     before, after = _strides(dims), _strides(sizes)
-    for source, target, wanted in _asked(dims, sizes, inferred):
+    for source, target, wanted in asked:
         # the strides that the wanted size can have: its own dimension's other factors lie behind it or before it
         loose, free = dims[source] / wanted, sizes[target] / wanted
         wider = after[target] / (before[source] * loose)
@@ -657,42 +699,45 @@ def _misplaced(dims: list[Monomial], sizes: list[Monomial], inferred: int | None
     return found
 
 
-def _asked(dims: list[Monomial], sizes: list[Monomial], inferred: int | None) -> list[tuple[int, int, Monomial]]:
+def _asked(
+    dims: list[Monomial], sizes: list[Monomial], inferred: int | None, unnamed: frozenset[Atom]
+) -> list[tuple[int, int, Monomial]]:
     """Where the target asks for something of the source by name: the source axis, the target axis, and for what.
 
-    An axis that is inferred asks for nothing, unless it can only be one whole dimension of the source.
+    An axis that is inferred asks for nothing, unless it can only be one whole dimension of the source; nor do atoms
+    that only the solving of a condition has brought to where they are.
     """
     found: list[tuple[int, int, Monomial]] = []
     for atom in dict.fromkeys(atom for size in sizes for atom in size.atoms):
         before = [axis for axis, dim in enumerate(dims) if dim.exponent(atom)]
         after = [axis for axis, size in enumerate(sizes) if size.exponent(atom)]
-        if len(before) != 1 or len(after) != 1:
+        if len(before) != 1 or len(after) != 1 or atom in unnamed:
             continue
         dim, size = dims[before[0]], sizes[after[0]]
         if dim == size:
             entry = (before[0], after[0], dim)
-        elif (
-            after[0] != inferred
-            and dim.exponent(atom) == size.exponent(atom) == 1
-            and dim.is_whole
-            and size.is_whole
-        ):
+        elif after[0] != inferred and dim.exponent(atom) == size.exponent(atom) == 1 and dim.is_whole and size.is_whole:
             entry = (before[0], after[0], Monomial(powers=((atom, 1),)))
         else:
             continue
         if entry not in found:
             found.append(entry)
-    if len(found) < len(dims) and any(dim.powers for dim in dims) and len(set(dims)) == len(dims):
-        if set(dims) == set(sizes) and len(dims) == len(sizes):
-            taken = {source for source, _, _ in found}
-            found += [(axis, sizes.index(dim), dim) for axis, dim in enumerate(dims) if axis not in taken]
+    permutation = set(dims) == set(sizes) and len(set(dims)) == len(dims) == len(sizes)
+    if permutation and not unnamed and any(dim.powers for dim in dims):
+        taken = {source for source, _, _ in found}
+        found += [(axis, sizes.index(dim), dim) for axis, dim in enumerate(dims) if axis not in taken]
     return found
+
+
+def _is_shaky(atom: Atom) -> bool:
+    """Whether too little is known of an atom to conclude anything from what it would have to be."""
+    return isinstance(atom.value, Choice) or as_operation(atom.value) is not None
 
 
 def is_computed(atom: Atom) -> bool:
     """Whether an atom is a size that layers computed, or one that nothing is known of: it may come down to 1."""
     value = atom.value
-    return isinstance(value, Operation) or (isinstance(value, Symbol) and value.of is None and not value.name)
+    return as_operation(value) is not None or (isinstance(value, Symbol) and value.of is None and not value.name)
 
 
 def _exceeds_one(ratio: Monomial, sizes: list[Monomial]) -> bool:
@@ -702,3 +747,33 @@ def _exceeds_one(ratio: Monomial, sizes: list[Monomial]) -> bool:
     return any(size.powers and all(is_computed(atom) for atom in size.atoms) for size in sizes)
 
 
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def spelled(size: Monomial) -> str:
+    """A size in the script's own names, as ``height·width``; empty if something in it has no name."""
+    up = [str(size.numerator)] if size.numerator != 1 or not any(power > 0 for _, power in size.powers) else []
+    down = [str(size.denominator)] if size.denominator != 1 else []
+    for atom, power in size.powers:
+        name = _spelled(atom.value)
+        if not name:
+            return ""
+        (up if power > 0 else down).extend([name] * abs(power))
+    return "·".join(up) + "".join(f"/{name}" for name in down)
+
+
+def _spelled(value: Value, depth: int = 0) -> str:
+    if isinstance(value, Const):
+        return str(value.value)
+    if isinstance(value, (Symbol, Unknown)) and value.name:
+        return value.name
+    if isinstance(value, Setting):
+        return value.name.rpartition(".")[2]
+    if isinstance(value, Choice) and depth < 3:
+        names = sorted({_spelled(side, depth + 1) for side in (value.yes, value.no)})
+        return f"({' or '.join(names)})" if all(names) else ""
+    expression = as_operation(value)
+    if expression is not None and depth < 3 and len(expression.args) == 2:
+        left, right = (_spelled(arg, depth + 1) for arg in expression.args)
+        return f"({left} {expression.op} {right})" if left and right else ""
+    return ""

@@ -54,17 +54,22 @@ class Event:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seed(Event):
-    """Generators are seeded. ``generators`` is drawn from ``torch``, ``numpy``, ``random``."""
+    """Generators are seeded.
+
+    ``generators`` is drawn from ``torch``, ``cuda``, ``numpy``, ``random``, and ``own`` for one that is not global.
+    """
 
     generators: frozenset[str]
     value: Value | None
     by: str
     """The function that seeds, as a dotted name."""
+    in_worker: bool = False
+    """Seeded in the process that loads samples, and for it alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomUse(Event):
-    """A global generator (``torch``, ``numpy`` or ``random``) is drawn from."""
+    """A global generator (``torch``, ``numpy`` or ``random``) is drawn from, or one of its ``own`` without a seed."""
 
     generator: str
     what: str
@@ -186,6 +191,15 @@ class Sample(Event):
     """A dataset's ``__getitem__`` returns ``value``; ``dataset`` is the instance."""
 
     dataset: Instance
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store(Event):
+    """A part of an array, a tensor or a container nobody knows is assigned: ``target[keys] = value``."""
+
+    target: Value
+    keys: tuple[Value, ...]
     value: Value
 
 

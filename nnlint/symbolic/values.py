@@ -45,6 +45,8 @@ class Unknown(Value):
     """Set when the value is (part of) what a loader yields."""
     attributes: dict[str, Value] = field(default_factory=dict)
     """Attributes the script has asked for; the same name gives the same value ever after."""
+    items: dict[object, Value] | None = None
+    """Items the script has assigned, by constant key."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +124,11 @@ class Operation(Value):
 
     op: str
     args: tuple[Value, ...]
+    size: int = field(default=0, init=False)
+    """How many values it is written with."""
+
+    def __post_init__(self) -> None:
+        self.size = 1 + sum(size_of(arg) for arg in self.args)
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +138,16 @@ class Choice(Value):
     test: Value | None
     yes: Value
     no: Value
+    size: int = field(default=0, init=False)
+    """How many values it may be, counted along every way to them."""
+
+    def __post_init__(self) -> None:
+        self.size = size_of(self.yes) + size_of(self.no)
+
+
+def size_of(value: Value) -> int:
+    """The size of an expression or a choice, 1 for anything else."""
+    return value.size if isinstance(value, (Operation, Choice)) else 1
 
 
 # --- containers -----------------------------------------------------------------------------------------------------
@@ -336,6 +353,8 @@ class Loop:
     target: str = ""
     """The name that the rounds are counted with, empty if there is none."""
     variable: Index | None = None
+    reread: int | None = None
+    """How many events the run had when the second reading of the body began, None if it was read once."""
 
     EPOCHS: ClassVar[str] = "epochs"
     BATCHES: ClassVar[str] = "batches"
@@ -426,10 +445,24 @@ def shape_of(value: Value) -> Shape:
             value.shape = Shape(owner=value)
         return value.shape
     if isinstance(value, Choice):
-        yes, no = shape_of(value.yes), shape_of(value.no)
-        if yes.rank is not None and yes.rank == no.rank:
-            return yes
+        return _either_shape(value)
     return Shape(owner=value)
+
+
+def _either_shape(value: Choice) -> Shape:
+    """The shape of a choice: of the rank of its sides; where it is open on one side, of the other's."""
+    yes, no = shape_of(value.yes), shape_of(value.no)
+    if yes is no:
+        return yes
+    rank = no.rank if yes.rank is None else yes.rank
+    if rank is None or no.rank not in (None, rank):
+        return Shape(owner=value)
+    dims: list[Value] = []
+    for axis in range(rank):
+        here, there = yes.size(axis), no.size(axis)
+        differs = Symbol() if value.test is None else Choice(value.test, here, there)
+        dims.append(here if same(here, there) else differs)
+    return Shape(dims, value)
 
 
 NUMERIC = (Const, Setting, Symbol, Index, Carried, Operation)

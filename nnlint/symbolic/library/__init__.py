@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from nnlint.symbolic.call import Handler
-from nnlint.symbolic.library import frameworks, generators, layers, losses, numpy_arrays, python, tensors, training, vision
+from nnlint.symbolic.library import (
+    frameworks,
+    generators,
+    launchers,
+    layers,
+    losses,
+    numpy_arrays,
+    python,
+    tensors,
+    training,
+    vision,
+)
 
-MODULES = (python, tensors, layers, losses, numpy_arrays, training, generators, vision, frameworks)
+MODULES = (python, tensors, layers, losses, numpy_arrays, training, generators, vision, frameworks, launchers)
 
 
 def _merged(table: str) -> dict[str, Handler]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -278,8 +279,12 @@ def _math(name: str) -> Handler:
     return apply
 
 
-def _math_pi(value: float) -> Callable[[Call], Value]:
-    return lambda call: Const(value)
+CONSTANTS: dict[str, float] = {
+    f"{module}.{name}": value
+    for module in ("math", "numpy", "torch")
+    for name, value in (("pi", math.pi), ("e", math.e), ("inf", math.inf))
+}
+"""Numbers that libraries have a name for."""
 
 
 FUNCTIONS: dict[str, Handler] = {

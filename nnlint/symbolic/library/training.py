@@ -20,8 +20,11 @@ from nnlint.symbolic.trace import (
 from nnlint.symbolic.values import (
     Attribute,
     Const,
+    Function,
     Instance,
+    Method,
     Object,
+    Partial,
     Sequence,
     Symbol,
     Unknown,
@@ -53,6 +56,9 @@ KINDS: dict[str, str] = {
     "torch.cuda.amp.GradScaler": "scaler",
     "torch.amp.GradScaler": "scaler",
     "torch.Generator": "generator",
+    "accelerate.Accelerator": "accelerator",
+    "pytorch_lightning.Fabric": "accelerator",
+    "lightning_fabric.Fabric": "accelerator",
     "torch.nn.DataParallel": "module",
     "torch.nn.parallel.DistributedDataParallel": "module",
     "apex.parallel.DistributedDataParallel": "module",
@@ -217,6 +223,19 @@ def _built(kind: str) -> Handler:
     return build
 
 
+def _function_schedule(call: Call) -> Value:
+    """``LambdaLR``: what the function of the script makes of a number of steps, ``counter``, is its ``factor``."""
+    scheduler = _built("scheduler")(call)
+    function = call.get(1, "lr_lambda")
+    if isinstance(function, Sequence) and function.items:
+        function = function.items[0]
+    if isinstance(scheduler, Object) and isinstance(function, (Function, Method, Instance, Partial)):
+        counter = Symbol("step")
+        scheduler.attributes["counter"] = counter
+        scheduler.attributes["factor"] = call.call(function, counter)
+    return scheduler
+
+
 # --- modules ---------------------------------------------------------------------------------------------------------
 
 
@@ -303,7 +322,19 @@ def _loader(call: Call) -> Value:
     call.emit(Build, value=loader)
     if shuffles(loader) and call.get(None, "generator") is None:
         call.emit(RandomUse, generator="torch", what="the loader draws the order of its samples")
+    _start_worker(call, call.get(10, "worker_init_fn"))
     return loader
+
+
+def _start_worker(call: Call, function: Value | None) -> None:
+    """What ``worker_init_fn`` does in each process that loads samples."""
+    if isinstance(function, (Function, Method, Partial)):
+        executor = call.executor
+        worker, executor.in_worker = executor.in_worker, True
+        try:
+            call.call(function, Symbol("worker_id"))
+        finally:
+            executor.in_worker = worker
 
 
 def _random_split(call: Call) -> Value:
@@ -325,6 +356,24 @@ def _random_split(call: Call) -> Value:
     return Sequence("list", parts) if parts else call.unknown()
 
 
+def _prepared(call: Call) -> Value:
+    """``accelerator.prepare(model, optimizer, …)``, ``amp.initialize``: what went in, ready for the device."""
+    args = call.arguments.positional or tuple(call.arguments.keywords.values())
+    return args[0] if len(args) == 1 else Sequence("tuple", list(args)) if args else call.unknown()
+
+
+def _unknown_prepare(call: Call) -> Value:
+    prepares = re.search(r"accelerator|fabric", name_of(call.receiver or Unknown()), re.IGNORECASE)
+    return _prepared(call) if prepares and call.arguments.positional else call.unknown()
+
+
+def _amp_initialize(call: Call) -> Value:
+    models, optimizers = call.get(0, "models"), call.get(1, "optimizers")
+    if models is None:
+        return call.unknown()
+    return models if optimizers is None else Sequence("tuple", [models, optimizers])
+
+
 def _save(call: Call) -> Value:
     call.emit(Save, value=call.get(0, "obj"))
     return Const(None)
@@ -343,8 +392,12 @@ FUNCTIONS: dict[str, Handler] = {
     "torch.utils.data.DataLoader": _loader,
     "torch.utils.data.random_split": _random_split,
     "torch.save": _save,
+    "apex.amp.initialize": _amp_initialize,
+    "apex.amp.scale_loss": lambda call: Unknown(origin=call.origin(*call.arguments.positional[:1])),
     "transformers.AdamW": _built("optimizer"),
     "transformers.Adafactor": _built("optimizer"),
+    "torch.optim.lr_scheduler.LambdaLR": _function_schedule,
+    "torch.optim.lr_scheduler.MultiplicativeLR": _function_schedule,
     **{
         f"{module}.{name}": _built("scheduler")
         for module in ("transformers", "transformers.optimization", "diffusers.optimization")
@@ -378,6 +431,14 @@ OBJECT_METHODS: dict[tuple[str, str], Handler] = {
     ("unknown", "train"): _unknown_mode,
     ("unknown", "eval"): _unknown_mode,
     ("unknown", "clip_grad_norm_"): _clip_gradients,
+    ("unknown", "prepare"): _unknown_prepare,
+    ("accelerator", "prepare"): _prepared,
+    ("accelerator", "prepare_model"): _prepared,
+    ("accelerator", "prepare_optimizer"): _prepared,
+    ("accelerator", "prepare_data_loader"): _prepared,
+    ("accelerator", "setup"): _prepared,
+    ("accelerator", "setup_dataloaders"): _prepared,
+    ("accelerator", "unwrap_model"): _prepared,
     ("", "backward"): _backward_of_argument,
     ("", "manual_backward"): _backward_of_argument,
     ("", "clip_grad_norm_"): _clip_gradients,

@@ -1,0 +1,261 @@
+"""What a training script draws at random, and what of it is seeded: shared by the rules about seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from nnlint.rule import Place
+from nnlint.symbolic.library.generators import spoken
+from nnlint.symbolic.library.layers import PARAMETRIC
+from nnlint.symbolic.scalar import number
+from nnlint.symbolic.trace import Build, Context, Event, Fit, Mode, RandomUse, Run, Seed, Step, Trace
+from nnlint.symbolic.values import Choice, Loop, Object, Operation, Value
+from nnlint.symbolic.words import words_of
+
+if TYPE_CHECKING:
+    from nnlint.source import Source
+
+GLOBAL = ("torch", "numpy", "random")
+"""The global generators, in the order in which messages name them."""
+
+
+@dataclass(slots=True, eq=False)
+class Seeding:
+    """The draws and seeds of a script that trains, in the order in which it makes them."""
+
+    trace: Trace
+    trains: Event
+    """The first step of an optimizer, or the fit of a framework."""
+    draws: list[RandomUse] = field(default_factory=list)
+    seeds: list[Seed] = field(default_factory=list)
+    order: dict[int, int] = field(default_factory=dict)
+    """When each draw and seed happens, by its identity."""
+    aside: set[int] = field(default_factory=set)
+    """The draws that training does not depend on, by identity: made while the model is evaluated, or for the seed."""
+    loaders: list[Object] = field(default_factory=list)
+    idle_option: cst.Call | None = None
+    """The ``add_argument`` of a seed that the script never asks for."""
+
+    def drawn(self, generator: str) -> list[RandomUse]:
+        """The draws from a generator that training depends on."""
+        return [draw for draw in self.draws if draw.generator == generator and id(draw) not in self.aside]
+
+    def seeding(self, generator: str, *, in_worker: bool = False) -> list[Seed]:
+        """The seeds of a generator."""
+        return [seed for seed in self.seeds if generator in seed.generators and seed.in_worker == in_worker]
+
+    @property
+    def missing(self) -> bool:
+        """Whether nothing is seeded, not even in part or by intention."""
+        return not self.seeds and self.idle_option is None
+
+
+def seeding_of(trace: Trace) -> Seeding | None:
+    """What the script draws and seeds; None if it is no script that trains and draws, as far as it could be read."""
+    if is_test(trace.source.path):
+        return None
+    for run in trace.runs:
+        if run.script:
+            trains = start_of_training(trace, run)
+            return None if trains is None else _seeding(trace, run, trains)
+    return None
+
+
+def is_test(path: Path) -> bool:
+    """Whether a file tests or times code rather than training anything."""
+    parts = {part.lower() for part in path.parts[-4:-1]}
+    return (
+        path.stem.startswith(("test_", "conftest", "bench"))
+        or bool(parts & {"tests", "test", "benchmark", "benchmarks"})
+    )
+
+
+SMOKE = 20
+"""Rounds up to which a loop that speaks of neither epochs nor batches tries a model out rather than training it."""
+
+
+def start_of_training(trace: Trace, run: Run) -> Event | None:
+    """The first event of a run that tells that it trains: a fit, or a step of an optimizer in a loop."""
+    for event in run.events:
+        here = bool(event.context.calls) or event.place.source is trace.source
+        if here and (isinstance(event, Fit) or (isinstance(event, Step) and any(map(is_long, event.context.loops)))):
+            return event
+    return None
+
+
+def is_long(loop: Loop) -> bool:
+    """Whether a loop may be one that trains."""
+    rounds = number(loop.count)
+    return loop.kind != Loop.OTHER or rounds is None or rounds > SMOKE
+
+
+def _seeding(trace: Trace, run: Run, trains: Event) -> Seeding | None:
+    seeding = Seeding(trace, trains)
+    evaluating = False
+    for moment, event in enumerate(run.events):
+        draw = as_draw(event)
+        if isinstance(event, Mode):
+            evaluating = event.training is False
+        elif isinstance(event, Seed):
+            seeding.seeds.append(event)
+            seeding.order[id(event)] = moment
+        elif draw is not None:
+            seeding.draws.append(draw)
+            seeding.order[id(draw)] = moment
+            if evaluating and not draw.in_worker:
+                seeding.aside.add(id(draw))
+        elif isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind == "loader":
+            seeding.loaders.append(event.value)
+    sources = {id(node) for seed in seeding.seeds for node in computed_at(seed.value)}
+    seeding.aside |= {id(draw) for draw in seeding.draws if id(draw.place.node) in sources}
+    if not seeding.draws:
+        return None
+    seeding.idle_option = idle_option(trace, {id(event.place.source): event.place.source for event in run.events})
+    return seeding
+
+
+def computed_at(value: Value | None) -> Iterator[cst.CSTNode]:
+    """The nodes of the script that a value was computed at, a few steps back."""
+    stack, steps = [value], 0
+    while stack and steps < 40:
+        steps += 1
+        item = stack.pop()
+        if isinstance(item, Operation):
+            stack += item.args
+        elif isinstance(item, Choice):
+            stack += (item.yes, item.no)
+        elif item is not None and item.origin is not None:
+            yield item.origin.node
+            stack += item.origin.inputs
+
+
+def as_draw(event: Event) -> RandomUse | None:
+    """The event as a draw: a layer with weights draws them when it is built."""
+    if isinstance(event, RandomUse):
+        return event
+    if isinstance(event, Build) and isinstance(event.value, Object) and event.value.path in PARAMETRIC:
+        what = f"{spoken(event.value.path)} draws its initial weights"
+        return RandomUse(place=event.place, context=event.context, generator="torch", what=what)
+    return None
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cause:
+    """Where the file of a trace makes something happen: at the event itself, or at a call that leads to it."""
+
+    place: Place
+    model: str = ""
+    """The class that is built there."""
+    function: cst.CSTNode | None = None
+    """The function that the place stands in, None for module level."""
+    depth: int = 0
+    """How many calls lead to that function."""
+
+
+def cause_of(trace: Trace, event: Event) -> Cause | None:
+    """Where the file makes an event happen: the building of the model rather than of a layer inside it."""
+    found: Cause | None = None
+    function: cst.CSTNode | None = None
+    for depth, site in enumerate(event.context.calls):
+        if site.place.source is not trace.source:
+            return found
+        owner = site.function.owner
+        built = owner.name if owner is not None and site.function.name == "__init__" else ""
+        found = Cause(site.place, built, function, depth)
+        if built:
+            return found
+        function = site.function.node
+    if event.place.source is trace.source:
+        return Cause(event.place, "", function, len(event.context.calls))
+    return found
+
+
+def contains(outer: cst.CSTNode, inner: cst.CSTNode) -> bool:
+    """Whether a node lies below another, or is it."""
+    stack = [outer]
+    while stack:
+        node = stack.pop()
+        if node is inner:
+            return True
+        stack += node.children
+    return False
+
+
+def implied(context: Context, other: Context) -> bool:
+    """Whether what happens in ``other`` can only happen where all the conditions of ``context`` hold."""
+    known = {(id(condition.place.node), condition.outcome) for condition in other.conditions}
+    return all((id(condition.place.node), condition.outcome) in known for condition in context.conditions)
+
+
+def listed(items: list[str]) -> str:
+    """The items in words: ``a``, ``a and b``, ``a, b and c``; nothing for none."""
+    return "".join(items) if len(items) < 2 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+# --- the script's own words ------------------------------------------------------------------------------------------
+
+
+OPTION = re.compile(r"^--?(?:(?:manual|random|rand|torch|global|train(?:ing)?)[-_]?)?(?:seed|random[-_]state)$", re.IGNORECASE)
+"""How an option for the seed is called."""
+
+
+def idle_option(trace: Trace, read: dict[int, Source]) -> cst.Call | None:
+    """The ``add_argument`` of an option for the seed that none of the files that were read ever asks for."""
+    if "add_argument" not in trace.source.text or "seed" not in trace.source.text.lower():
+        return None
+    for call in calls_in(trace.source.module):
+        if isinstance(call.func, cst.Attribute) and call.func.attr.value == "add_argument":
+            name = _option(call)
+            if name and not any(_asks_for(source, name) for source in (trace.source, *read.values())):
+                return call
+    return None
+
+
+def _option(call: cst.Call) -> str:
+    """The attribute that an option for the seed is stored in, empty if the call makes no such option."""
+    dest = ""
+    for arg in call.args:
+        value = arg.value
+        if not isinstance(value, cst.SimpleString):
+            continue
+        text = value.value.strip("'\"")
+        if arg.keyword is None and OPTION.match(text):
+            dest = dest or text.lstrip("-").replace("-", "_")
+        elif dest and arg.keyword is not None and arg.keyword.value == "dest":
+            dest = text
+    return dest
+
+
+def _asks_for(source: Source, name: str) -> bool:
+    return name in words_of(source.module) or bool(re.search(rf"""[\[(]\s*['"]{name}['"]\s*[\]),]""", source.text))
+
+
+def imported_as(trace: Trace, module: str) -> str | None:
+    """The name that the file imports a module under at its top level."""
+    for statement in trace.source.module.body:
+        for small in statement.body if isinstance(statement, cst.SimpleStatementLine) else ():
+            if isinstance(small, cst.Import):
+                for alias in small.names:
+                    if isinstance(alias.name, cst.Name) and alias.name.value == module:
+                        name = alias.asname.name if alias.asname is not None else alias.name
+                        return name.value if isinstance(name, cst.Name) else None
+    return None
+
+
+def calls_in(node: cst.CSTNode) -> Iterator[cst.Call]:
+    """Every call below a node."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, cst.Call):
+            yield item
+        stack += reversed(item.children)

@@ -1,0 +1,153 @@
+"""NN201: a script trains and draws random numbers, and nothing seeds them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from nnlint.diagnostic import Confidence, Severity
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.seeding import GLOBAL, Cause, Seeding, cause_of, contains, imported_as, listed, seeding_of
+
+if TYPE_CHECKING:
+    from nnlint.symbolic.trace import RandomUse, Trace
+
+SEEDERS = {"torch": "torch.manual_seed(0)", "numpy": "np.random.seed(0)", "random": "random.seed(0)"}
+"""How each global generator is seeded."""
+
+COMMENTED = re.compile(r"#.*\b(manual_seed\w*|(?:np|numpy|random)(?:\.random)?\.seed|seed_everything|set_seed)\s*\(")
+"""A line that would seed if it were no comment."""
+
+
+@rule(
+    "NN201",
+    severity=Severity.WARNING,
+    since="0.1.0",
+    mentions=("__main__", "import torch", "from torch", "lightning", "fastai", "transformers", "ignite"),
+)
+def missing_seed(trace: Trace) -> Iterator[Finding]:
+    """A script that trains draws its weights and the order of its data without a seed.
+
+    ## Why it matters
+    Without a seed every run starts from other weights and sees the data in another order, so two runs of the same
+    code give two results, and nobody can tell an improvement, or a bug, from luck. Karpathy's recipe puts it among the
+    first things of the skeleton: always use a fixed random seed, so that running the code twice gives the same outcome.
+
+    ## Example
+    ```python
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import MNIST
+    from torchvision.transforms import ToTensor
+
+    loader = DataLoader(MNIST("data", transform=ToTensor()), batch_size=64, shuffle=True)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(5):
+        for images, digits in loader:
+            loss = nn.functional.cross_entropy(model(images), digits)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    ```
+
+    ## Use instead
+    ```python
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import MNIST
+    from torchvision.transforms import ToTensor
+
+    torch.manual_seed(0)
+    loader = DataLoader(MNIST("data", transform=ToTensor()), batch_size=64, shuffle=True)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(5):
+        for images, digits in loader:
+            loss = nn.functional.cross_entropy(model(images), digits)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    ```
+
+    ## How it is confirmed
+    The part of the script that draws is run twice, each time in a process of its own, and what was drawn is compared;
+    then twice again with the seed in place.
+
+    ## When it stays silent
+    - The file is no script that trains: a module of definitions, a test, an evaluation, a script whose optimizer is
+      never stepped in a loop.
+    - A helper seeds, by any name and in any module of the repository, or in a library by a name that speaks of it
+      (`seed_everything`, `set_seed`, `fix_random_seed`), also where only an option turns it on.
+    - The framework seeds by itself, as the `Trainer` of transformers and `LightningCLI` do.
+    - Something is seeded, but not all that is drawn from: that is [partial-seed](NN202).
+    - The way to the training loop cannot be followed.
+    """
+    seeding = seeding_of(trace)
+    if seeding is None or not seeding.missing:
+        return
+    first = next(((draw, cause) for draw in seeding.draws if (cause := cause_of(trace, draw)) is not None), None)
+    if first is None:
+        return
+    draw, cause = first
+    built = f"{cause.model} draws its initial weights" if cause.model and "initial weights" in draw.what else draw.what
+    drawn = [generator for generator in GLOBAL if seeding.drawn(generator)]
+    yield Finding(
+        place=cause.place,
+        message=f"this script trains without a seed, and {built}",
+        why="each run starts from other numbers, so no two results can be compared",
+        advice=f"call {listed([SEEDERS[generator] for generator in drawn])} before the first draw",
+        notes=tuple(evidence(seeding, draw)),
+        fix=seed_before(seeding, draw, cause, drawn),
+        confidence=Confidence.HIGH,
+    )
+
+
+def evidence(seeding: Seeding, first: RandomUse) -> Iterator[Note]:
+    """The first draw from each generator, where the training begins, and a seed that was commented out."""
+    seen: set[str] = set()
+    for draw in (first, *seeding.draws):
+        if draw.generator not in seen:
+            seen.add(draw.generator)
+            yield Note(draw.place, f"{draw.what}, from the unseeded generator of {draw.generator}")
+    yield Note(seeding.trains.place, "the training begins here")
+    commented = commented_seed(seeding.trace)
+    if commented is not None:
+        yield Note(commented[0], f"a seed is commented out here: {commented[1]}")
+
+
+def commented_seed(trace: Trace) -> tuple[Place, str] | None:
+    """A comment of the file that would seed, at the nearest statement that has a place."""
+    if not COMMENTED.search(trace.source.text):
+        return None
+    stack: list[cst.CSTNode] = [trace.source.module]
+    while stack:
+        node = stack.pop()
+        for line in getattr(node, "leading_lines", ()):
+            if line.comment is not None and COMMENTED.search(line.comment.value):
+                return Place(trace.source, node), line.comment.value.lstrip("# ")
+        stack += reversed(node.children)
+    return None
+
+
+def seed_before(seeding: Seeding, draw: RandomUse, cause: Cause, drawn: list[str]) -> Fix | None:
+    """The seeds, before the statement of the first draw: only where that is run once, and names torch as it does."""
+    if cause.depth > 1 or any(contains(loop.node, cause.place.node) for loop in draw.context.loops):
+        return None
+    lines: list[str] = []
+    for generator in drawn:
+        name = imported_as(seeding.trace, generator)
+        if name is None:
+            if generator == "torch":
+                return None
+            name = generator
+            lines.append(f"import {generator}")
+        call = {"torch": "manual_seed(0)", "numpy": "random.seed(0)", "random": "seed(0)"}[generator]
+        lines.append(f"{name}.{call}")
+    edit = Edit("before", cause.place, "\n".join(lines))
+    return Fix(f"seed {listed(drawn)} before the first draw", (edit,), safe=False)

@@ -1,0 +1,399 @@
+"""NN202: a seed that leaves out a generator in use, comes too late, or is another one each time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from nnlint.diagnostic import Severity
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.library.frameworks import SELF_SEEDING
+from nnlint.symbolic.library.generators import spoken
+from nnlint.symbolic.scalar import number
+from nnlint.symbolic.seeding import (
+    Seeding,
+    calls_in,
+    cause_of,
+    computed_at,
+    implied,
+    imported_as,
+    listed,
+    seeding_of,
+)
+from nnlint.symbolic.values import Operation, Unknown, Value, resolve_setting
+from nnlint.symbolic.words import words_of
+
+if TYPE_CHECKING:
+    from nnlint.symbolic.trace import RandomUse, Seed, Trace
+
+SEEDERS = {"torch": "torch.manual_seed", "numpy": "np.random.seed", "random": "random.seed"}
+
+CLOCKS = re.compile(
+    r"^(?:time\.\w+|datetime\.datetime\.\w+|datetime\.\w+|random\.\w+|numpy\.random\.\w+|os\.urandom|secrets\.\w+"
+    r"|torch\.seed|torch\.randint|uuid\.\w+)$"
+)
+"""Functions that give another number in every run."""
+
+REPORTS = frozenset(
+    "print info warning debug log write dump dumps save update add_text add_hparams log_hyperparams set_description echo "
+    "critical pprint append writerow config init basicConfig".split()
+)
+"""Functions that tell or keep what they are given."""
+
+
+@rule(
+    "NN202",
+    severity=Severity.WARNING,
+    since="0.1.0",
+    mentions=("__main__", "import torch", "from torch", "lightning", "fastai", "transformers", "ignite"),
+)
+def partial_seed(trace: Trace) -> Iterator[Finding]:
+    """A seed that does not reach all that a training script draws.
+
+    ## Why it matters
+    torch, numpy and random each have a generator of their own, and `torch.cuda` has more. A seed for one of them, a
+    seed after the model is built, or a seed that is itself drawn looks like a repeatable run and is none, which is
+    worse than no seed: differences between runs are taken for effects of what was changed. Karpathy's recipe asks for
+    a fixed seed so that running the code twice gives the same outcome; half a seed does not.
+
+    ## Example
+    ```python
+    import numpy as np
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    np.random.seed(0)
+    images, digits = np.load("images.npy"), np.load("digits.npy")
+    order = np.random.permutation(len(images))
+    dataset = TensorDataset(torch.from_numpy(images[order]), torch.from_numpy(digits[order]))
+    loader = DataLoader(dataset, batch_size=64, shuffle=True)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(5):
+        for batch, target in loader:
+            loss = nn.functional.cross_entropy(model(batch), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    ```
+
+    ## Use instead
+    ```python
+    import numpy as np
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    np.random.seed(0)
+    torch.manual_seed(0)
+    images, digits = np.load("images.npy"), np.load("digits.npy")
+    order = np.random.permutation(len(images))
+    dataset = TensorDataset(torch.from_numpy(images[order]), torch.from_numpy(digits[order]))
+    loader = DataLoader(dataset, batch_size=64, shuffle=True)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(5):
+        for batch, target in loader:
+            loss = nn.functional.cross_entropy(model(batch), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    ```
+
+    ## How it is confirmed
+    The part of the script that draws is run twice, each time in a process of its own, and what was drawn from each
+    generator is compared.
+
+    ## When it stays silent
+    - Nothing is drawn from the generator that has no seed, as far as the script and its repository show.
+    - The GPUs' generators: `torch.manual_seed` seeds them too.
+    - A seed that only an option turns on, and a seed that is drawn and then printed, logged or saved.
+    - `worker_init_fn` seeds what the workers draw from. Where only worker processes draw from numpy or random, torch
+      gives them a state that follows from its own seed: this is an info.
+    - Nothing is seeded at all: that is [missing-seed](NN201).
+    """
+    seeding = seeding_of(trace)
+    if seeding is None or seeding.missing:
+        return
+    for gap in GAPS:
+        finding = gap(seeding)
+        if finding is not None:
+            yield finding
+            return
+
+
+# --- the gaps, in the order of what they cost ------------------------------------------------------------------------
+
+
+def torch_without_seed(seeding: Seeding) -> Finding | None:
+    """Something is seeded, but not torch's generator, from which weights, shuffles and dropout are drawn."""
+    drawn = seeding.drawn("torch")
+    if not drawn or seeding.seeding("torch"):
+        return None
+    main = [seed for seed in seeding.seeds if not seed.in_worker]
+    if not main and not seeding.seeds:
+        return None
+    seeds = [seed for seed in main if "own" not in seed.generators] or seeding.seeds
+    seed = seeds[0]
+    return finding(
+        seeding,
+        seed,
+        f"{how(seeds)}, while {drawn[0].what} from torch's generator, which has no seed",
+        "weights, shuffles and dropout are other ones in each run",
+        "call torch.manual_seed with a fixed number before the model is built",
+        [*map(draw_note, first_each(drawn))],
+        fix=also_seed(seeding, seed, ["torch"]),
+    )
+
+
+def how(seeds: list[Seed]) -> str:
+    """What the seeds of a script come to, in words."""
+    main = [seed for seed in seeds if not seed.in_worker]
+    generators = frozenset().union(*(seed.generators for seed in main))
+    if generators - {"own", "cuda"}:
+        main = [seed for seed in main if seed.generators - {"own", "cuda"}]
+    names = list(dict.fromkeys(by(seed) for seed in main or seeds))
+    spelt = listed(names)
+    if all(seed.in_worker for seed in seeds):
+        return f"{spelt} seeds only the loader's worker processes"
+    if generators == {"cuda"}:
+        return f"{spelt} seeds only the generators of the GPU"
+    if generators == {"own"}:
+        return "only a split is seeded" if "split" in spelt or "Fold" in spelt else f"{spelt} seeds only a generator of its own"
+    return f"{spelt} {'seeds' if len(names) == 1 else 'seed'} only {listed(sorted(generators - {'own', 'cuda'}))}"
+
+
+def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
+    """``if cuda: torch.cuda.manual_seed(…) else: torch.manual_seed(…)``: with a GPU the weights have no seed."""
+    torch_seeds, drawn = seeding.seeding("torch"), seeding.drawn("torch")
+    for cuda in seeding.seeding("cuda"):
+        taken = {(id(condition.place.node), condition.outcome) for condition in cuda.context.conditions}
+        if torch_seeds and drawn and all(_excluded(seed, taken) for seed in torch_seeds):
+            return finding(
+                seeding,
+                cuda,
+                f"with a GPU only its own generators are seeded, while {drawn[0].what} from torch's generator of the CPU",
+                "weights and shuffles are drawn on the CPU, and are other ones in each run",
+                "call torch.manual_seed in both cases: it seeds the generators of the GPUs as well",
+                [Note(torch_seeds[0].place, "torch is seeded only without a GPU"), draw_note(drawn[0])],
+            )
+    return None
+
+
+def _excluded(seed: Seed, taken: set[tuple[int, bool]]) -> bool:
+    return any((id(condition.place.node), not condition.outcome) in taken for condition in seed.context.conditions)
+
+
+def seed_after_draw(seeding: Seeding) -> Finding | None:
+    """torch is seeded once weights or a split have been drawn."""
+    seeds = seeding.seeding("torch")
+    if not seeds or seeds[0].by in SELF_SEEDING:
+        return None
+    seed = seeds[0]
+    moment = seeding.order[id(seed)]
+    at_once = [draw for draw in seeding.drawn("torch") if not draw.in_worker and "the loader" not in draw.what]
+    before = [d for d in at_once if seeding.order[id(d)] < moment and implied(d.context, seed.context)]
+    redrawn = any("initial weights" in draw.what for draw in at_once if seeding.order[id(draw)] > moment)
+    if not before or redrawn:
+        return None
+    return finding(
+        seeding,
+        seed,
+        f"the seed comes after the first draw: {before[0].what} before it",
+        "what is drawn before the seed is another one in each run",
+        "seed first, before anything is built",
+        [draw_note(before[0], "first draw: ")],
+    )
+
+
+def drawn_seed(seeding: Seeding) -> Finding | None:
+    """The seed itself is drawn, or read off the clock, and nobody is told what it was."""
+    for seed in seeding.seeds:
+        source = clock(seed.value)
+        if source and not seed.in_worker and "own" not in seed.generators and not is_reported(seeding.trace, seed):
+            return finding(
+                seeding,
+                seed,
+                f"the seed is taken from {source} and neither printed nor saved",
+                "it is another one in each run, and no run can be repeated",
+                "use a fixed number, or print the seed and save it with the results",
+            )
+    return None
+
+
+def clock(value: Value | None) -> str:
+    """The function that gives another number in every run, if a value comes from one."""
+    stack, steps = [value], 0
+    while stack and steps < 20:
+        steps += 1
+        item = stack.pop()
+        if isinstance(item, Operation):
+            stack += item.args
+        elif isinstance(item, Unknown) and item.origin is not None:
+            if CLOCKS.match(item.origin.op):
+                return spoken(item.origin.op)
+            stack += item.origin.inputs
+    return ""
+
+
+def is_reported(trace: Trace, seed: Seed) -> bool:
+    """Whether a name that the seed goes by is printed, logged or saved somewhere in its file."""
+    node = seed.place.node
+    names = words_of(node.args[0].value) if isinstance(node, cst.Call) and node.args else set()
+    for call in calls_in(seed.place.source.module):
+        name = call.func.attr.value if isinstance(call.func, cst.Attribute) else getattr(call.func, "value", "")
+        if name in REPORTS and any(words_of(arg.value) & names for arg in call.args):
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A generator that is drawn from and not seeded; ``settled`` where torch's seed reaches it all the same."""
+
+    generator: str
+    draw: RandomUse
+    settled: bool
+
+
+def others_without_seed(seeding: Seeding) -> Finding | None:
+    """torch is seeded, while numpy, random or a generator of its own is drawn from without a seed."""
+    seeds = [seed for seed in seeding.seeding("torch") if seed.by not in SELF_SEEDING]
+    leaks = [leak for generator in ("numpy", "random", "own") if (leak := leak_of(seeding, generator)) is not None]
+    if not seeds or not leaks:
+        return None
+    worst = [leak for leak in leaks if not leak.settled] or leaks
+    settled = worst[0].settled
+    named = listed([leak.generator for leak in worst if leak.generator != "own"])
+    where = f"{worst[0].draw.what}{' while samples are loaded' if worst[0].draw.in_worker else ''}"
+    missing = [leak.generator for leak in worst if leak.generator in SEEDERS]
+    found = finding(
+        seeding,
+        seeds[0],
+        f"{how(seeding.seeds)}, but {where}" + (f", and {named} has no seed" if named else ""),
+        "the run repeats only as long as worker processes load the samples, whose state follows from torch's seed"
+        if settled
+        else "what is drawn there is another one in each run",
+        " and ".join(f"call {SEEDERS[generator]} with the same number" for generator in missing)
+        or "give that generator a seed",
+        [draw_note(leak.draw) for leak in worst],
+        fix=also_seed(seeding, seeds[0], missing) if missing else None,
+    )
+    return replace(found, severity=Severity.INFO) if settled else found
+
+
+def leak_of(seeding: Seeding, generator: str) -> Leak | None:
+    """The first draw from a generator that no seed of the run covers."""
+    draws = seeding.drawn(generator)
+    if not draws or seeding.seeding(generator):
+        return None
+    for draw in draws:
+        if not draw.in_worker:
+            return Leak(generator, draw, settled=False)
+    if seeding.seeding(generator, in_worker=True):
+        return None
+    return Leak(generator, draws[0], settled=generator != "own" and all(map(has_workers, seeding.loaders)))
+
+
+def has_workers(loader: object) -> bool:
+    """Whether worker processes load the samples, as far as the script says."""
+    from nnlint.symbolic.values import Object
+
+    assert isinstance(loader, Object)
+    workers = loader.arguments.get(5, "num_workers")
+    count = number(resolve_setting(workers))
+    return workers is not None and count != 0
+
+
+def option_without_use(seeding: Seeding) -> Finding | None:
+    """``--seed`` is parsed, and nothing asks for it."""
+    call = seeding.idle_option
+    if call is None:
+        return None
+    option = next(arg.value.value.strip("'\"") for arg in call.args if isinstance(arg.value, cst.SimpleString))
+    notes = [draw_note(draw) for draw in first_each(seeding.drawn("torch"))]
+    if seeding.seeds:
+        notes = [Note(seeding.seeds[0].place, "this is the seed, whatever the option says")]
+    return Finding(
+        Place(seeding.trace.source, call),
+        f"{option} is parsed and never used",
+        "who sets it believes that the run is seeded with it, and it is not",
+        "seed with it: torch.manual_seed(args.seed), and numpy and random where they are drawn from",
+        tuple(notes),
+    )
+
+
+GAPS = (
+    torch_without_seed,
+    torch_only_without_cuda,
+    seed_after_draw,
+    drawn_seed,
+    others_without_seed,
+    option_without_use,
+)
+
+
+# --- words and places ------------------------------------------------------------------------------------------------
+
+
+def by(seed: Seed) -> str:
+    """The function that seeds, as a script would write it."""
+    return spoken(seed.by)
+
+
+def first_each(draws: list[RandomUse]) -> list[RandomUse]:
+    """The first three draws that are not alike."""
+    return list({draw.what: draw for draw in reversed(draws)}.values())[::-1][:3]
+
+
+def draw_note(draw: RandomUse, prefix: str = "") -> Note:
+    """The note of a draw."""
+    return Note(draw.place, f"{prefix}{draw.what}")
+
+
+def finding(
+    seeding: Seeding,
+    seed: Seed,
+    message: str,
+    why: str,
+    advice: str,
+    notes: list[Note] | None = None,
+    fix: Fix | None = None,
+) -> Finding:
+    """A finding at a seed, or at the first draw of the file where the seed is set by the import of another one."""
+    cause = cause_of(seeding.trace, seed)
+    told = list(notes or ())
+    if cause is None or cause.place.node is not seed.place.node:
+        told.insert(0, Note(seed.place, f"seeded here by {by(seed)}"))
+    if cause is None:
+        cause = next((found for draw in seeding.draws if (found := cause_of(seeding.trace, draw)) is not None), None)
+    place = seeding.trains.place if cause is None else cause.place
+    return Finding(place, message, why, advice, tuple(told), fix)
+
+
+def also_seed(seeding: Seeding, seed: Seed, generators: list[str]) -> Fix | None:
+    """The missing seeds, after the one that is there and with its number; none where that would come too late."""
+    node, source = seed.place.node, seeding.trace.source
+    if seed.in_worker or "own" in seed.generators or seed.place.source is not source or seed.context.loops:
+        return None
+    if not isinstance(node, cst.Call) or len(node.args) != 1:
+        return None
+    moment = seeding.order[id(seed)]
+    if any(seeding.order[id(draw)] < moment for generator in generators for draw in seeding.drawn(generator)):
+        return None
+    value = source.module.code_for_node(node.args[0].value)
+    lines: list[str] = []
+    for generator in generators:
+        name = imported_as(seeding.trace, generator)
+        if name is None:
+            name = generator
+            lines.append(f"import {generator}")
+        function = {"torch": "manual_seed", "numpy": "random.seed", "random": "seed"}[generator]
+        lines.append(f"{name}.{function}({value})")
+    edit = Edit("after", seed.place, "\n".join(lines))
+    return Fix(f"seed {' and '.join(generators)} too", (edit,), safe=False)

@@ -1,0 +1,360 @@
+"""NN203: a view that is asked to do what only a permute can."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from nnlint.diagnostic import Confidence, Severity
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.library.tensors import is_array
+from nnlint.symbolic.scalar import evaluate
+from nnlint.symbolic.shapes import (
+    ARITHMETIC,
+    LARGEST,
+    Monomial,
+    Regrouping,
+    as_operation,
+    is_minus_one,
+    regroup,
+    spelled,
+)
+from nnlint.symbolic.trace import Reshape
+from nnlint.symbolic.values import Choice, Const, Operation, Symbol, Tensor, Unknown, Value, same, shape_of
+
+if TYPE_CHECKING:
+    from nnlint.symbolic.trace import Trace
+
+MADE = frozenset(("zeros", "ones", "empty", "rand", "randn", "full"))
+"""Tensors whose elements are all alike, or drawn alike: their order says nothing."""
+
+JOINED = frozenset(("torch.cat", "torch.concat", "torch.nn.functional.pad", "numpy.concatenate", "numpy.pad"))
+"""An axis lengthened by these and then viewed with its neighbour's size is skewed on purpose (relative attention)."""
+
+
+KEEPING = frozenset(("getitem", ".view", ".reshape", ".view_as", ".contiguous"))
+
+EXPRESSIONS = ARITHMETIC | {"==", "!=", "<", "<=", ">", ">=", "and", "or", "not"}
+
+
+@rule("NN203", severity=Severity.ERROR, since="0.1.0", mentions=("view", "reshape"))
+def view_for_permute(trace: Trace) -> Iterator[Finding]:
+    """A view or reshape that asks for the dimensions in another order than they are in.
+
+    ## Why it matters
+    `view` and `reshape` never move an element: they only cut the same row of numbers at other places. Asked for
+    another order of dimensions they give a tensor of the right sizes in which the examples of a batch, or the axes of
+    one example, are mixed. Nothing fails; the network trains on scrambled data and is a little worse. The recipe
+    lists it among the bugs that hide best: check by backpropagation that an output depends on its own example only.
+
+    ## Example
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Pointwise(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.project = nn.Linear(channels, channels)
+
+        def forward(self, x):
+            batch, channels, time = x.shape
+            return self.project(x.view(batch, time, channels))
+    ```
+
+    ## Use instead
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Pointwise(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.project = nn.Linear(channels, channels)
+
+        def forward(self, x):
+            batch, channels, time = x.shape
+            return self.project(x.transpose(1, 2))
+    ```
+
+    ## How it is confirmed
+    The accused expression is run on a tensor of numbered elements, and an element is named that lies where another
+    belongs; then the function is run with the line as it is and as it is mended, and the outputs are compared.
+
+    ## When it stays silent
+    - Dimensions are merged with their neighbours or split in order: flattening, attention heads, windows of a
+      sequence, batch and time put together and taken apart again.
+    - The axes were permuted before.
+    - Dimensions that are moved have size 1, such as the state of a recurrent layer with one layer and direction.
+    - The order cannot be told from the script, or the sizes could come out right.
+    - An axis was padded first, as in the skewing of relative attention.
+    - All elements are alike, or noise.
+    """
+    verdicts: dict[int, list[tuple[Reshape, Regrouping]]] = {}
+    mixed: dict[int, Regrouping] = {}
+    for event in trace.of(Reshape):
+        judged = _judged(event)
+        if judged is None or _is_contradictory(event):
+            continue
+        if judged.verdict == "mixed":
+            mixed[id(event.result)] = judged
+            if _is_undone(event, judged, mixed):
+                continue
+        verdicts.setdefault(id(event.place.node), []).append((event, judged))
+    for readings in verdicts.values():
+        if all(judged.verdict == "mixed" for _, judged in readings):
+            event, judged = readings[0]
+            if not _is_meant(event, judged):
+                yield _finding(event, judged)
+
+
+def _is_contradictory(event: Reshape) -> bool:
+    """Whether the conditions around rule each other out, as for one side of a choice made on the same test before."""
+    conditions = event.context.conditions
+    return any(
+        one.outcome != other.outcome and same(one.test, other.test)
+        for place, one in enumerate(conditions)
+        for other in conditions[:place]
+    )
+
+
+def _judged(event: Reshape) -> Regrouping | None:
+    """What the reshape does to the order; None if too little is known of the sizes before."""
+    dims = shape_of(event.operand).dims or event.dims or _open_dims(event) or _asked_dims(event)
+    return None if dims is None else regroup(dims, event.sizes)
+
+
+def _open_dims(event: Reshape) -> tuple[Value, ...] | None:
+    """The sizes of a tensor known from both ends, all that may lie between in one."""
+    axes = shape_of(event.operand).axes
+    front = next(axis for axis in range(len(axes) + 1) if axis not in axes)
+    back = next(axis for axis in range(-1, -len(axes) - 2, -1) if axis not in axes) + 1
+    if not front or not back or len(axes) != front - back:
+        return None
+    return (*(axes[axis] for axis in range(front)), Symbol(), *(axes[axis] for axis in range(back, 0)))
+
+
+def _asked_dims(event: Reshape) -> tuple[Value, ...] | None:
+    """The sizes of a tensor of which the script asks for all but the first by their number, and for no more."""
+    axes = shape_of(event.operand).axes
+    rank = max(axes, default=0) + 1
+    if rank < 3 or min(axes) < 0 or any(axis not in axes for axis in range(1, rank)):
+        return None
+    asked = [axes[axis] for axis in range(1, rank)]
+    if not all(any(size is other for other in event.sizes) for size in asked):
+        return None
+    return (axes.get(0, Symbol()), *asked)
+
+
+def _ancestors(value: Value, steps: Container[str] | None = None, limit: int = 60) -> Iterator[Value]:
+    """The tensors that a tensor was computed from, nearest first; through ``steps`` only, if they are given."""
+    queue, seen = [value], {id(value)}
+    while queue and limit > 0:
+        item = queue.pop(0)
+        limit -= 1
+        yield item
+        origin = item.origin
+        if origin is None or (steps is not None and origin.op not in steps):
+            continue
+        for earlier in origin.inputs:
+            if isinstance(earlier, (Tensor, Unknown)) and id(earlier) not in seen:
+                seen.add(id(earlier))
+                queue.append(earlier)
+
+
+def _is_undone(event: Reshape, judged: Regrouping, mixed: Mapping[int, Regrouping]) -> bool:
+    """Whether the view brings back the sizes that a mixing view before has changed; that one is the mistake."""
+    for value in _ancestors(event.operand):
+        before = mixed.get(id(value))
+        if before is not None and _same_sizes(before.dims, judged.sizes) and _same_sizes(before.sizes, judged.dims):
+            return True
+    return False
+
+
+def _same_sizes(one: tuple[Monomial, ...], other: tuple[Monomial, ...]) -> bool:
+    return [size for size in one if not size.is_one] == [size for size in other if not size.is_one]
+
+
+def _is_meant(event: Reshape, judged: Regrouping) -> bool:
+    """Whether the mixing does no harm, or is what the author wants."""
+    origin = event.operand.origin
+    if origin is not None and origin.op.rpartition(".")[2].removeprefix("new_").removesuffix("_like") in MADE:
+        return True
+    for value in _ancestors(event.operand, KEEPING):
+        if value.origin is not None and value.origin.op in JOINED and any(map(_is_sum, shape_of(value).dims or ())):
+            return True
+    return all(_comes_to_one(event, evidence.ratio) for evidence in judged.misplaced)
+
+
+def _is_sum(size: Value) -> bool:
+    expression = as_operation(size)
+    return expression is not None and expression.op == "+"
+
+
+def _comes_to_one(event: Reshape, ratio: Monomial) -> bool:
+    """Whether the mixed sizes are 1: a condition around says so, or the defaults do and no condition speaks of them."""
+    involved = {id(part) for atom in ratio.atoms for part in _parts(atom.value)}
+    mentioned = False
+    for condition in event.context.conditions:
+        if condition.outcome and any(_says_one(part, involved) for part in _parts(condition.test)):
+            return True
+        mentioned = mentioned or any(id(part) in involved for part in _parts(condition.test))
+    return not mentioned and evaluate(ratio.value()) == 1
+
+
+def _parts(value: Value) -> list[Value]:
+    """An expression and the expressions that it is made of, but for its constants."""
+    found: list[Value] = []
+    stack: list[Value | None] = [value]
+    while stack and len(found) < LARGEST:
+        item = stack.pop()
+        if item is None or isinstance(item, Const):
+            continue
+        found.append(item)
+        if isinstance(item, Operation):
+            stack += item.args
+        elif isinstance(item, Choice):
+            stack += (item.test, item.yes, item.no)
+        elif isinstance(item, Unknown) and item.origin is not None and item.origin.op in EXPRESSIONS:
+            stack += item.origin.inputs
+    return found
+
+
+def _says_one(test: Value, involved: set[int]) -> bool:
+    """Whether a test asks if a size is 1."""
+    if isinstance(test, Operation):
+        op, sides = test.op, test.args
+    elif isinstance(test, Unknown) and test.origin is not None:
+        op, sides = test.origin.op, test.origin.inputs
+    else:
+        return False
+    return (
+        op == "=="
+        and any(isinstance(side, Const) and side.value == 1 for side in sides)
+        and any(id(side) in involved for side in sides)
+    )
+
+
+# --- the finding -----------------------------------------------------------------------------------------------------
+
+
+def _finding(event: Reshape, judged: Regrouping) -> Finding:
+    evidence = judged.misplaced[0]
+    names, asked = _names(judged)
+    before = f"({', '.join(names)})"
+    wanted = spelled(evidence.wanted) or names[evidence.source]
+    beside = [axis for axis in judged.held(evidence.target) if axis != evidence.source and not judged.dims[axis].is_one]
+    there = " and ".join(names[axis] for axis in beside)
+    certain = shape_of(event.operand).dims is not None and any(part.wanted.powers for part in judged.misplaced)
+    asks = f"axis {evidence.target} of the result asks for {wanted}, where elements along {there} lie"
+    return Finding(
+        event.place,
+        message=f"{event.method} reads {before} as ({', '.join(asked)}) although no element moves",
+        why=f"elements along {wanted} and {there} are mixed, which no later layer can undo",
+        advice="bring the axes into order with permute or transpose, then change the sizes",
+        notes=(*_known_from(event, before), Note(event.place, asks)),
+        fix=_fix(event, judged),
+        severity=None if certain else Severity.WARNING,
+        confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
+    )
+
+
+def _names(judged: Regrouping) -> tuple[list[str], list[str]]:
+    """The sizes before and after in words; an axis without a name goes by its number."""
+    before = [spelled(size) or f"axis {axis}" for axis, size in enumerate(judged.dims)]
+    after = [before[judged.dims.index(size)] if size in judged.dims else spelled(size) or "…" for size in judged.sizes]
+    return before, after
+
+
+def _known_from(event: Reshape, before: str) -> list[Note]:
+    """Where the tensor got the sizes it has, if that is a place of its own."""
+    value: Value = event.operand
+    shape = shape_of(value)
+    origin = value.origin
+    while origin is not None and origin.inputs and origin.op != "parameter":
+        earlier = next((item for item in origin.inputs if isinstance(item, (Tensor, Unknown))), None)
+        if earlier is None or shape_of(earlier) is not shape or earlier.origin is None:
+            break
+        value, origin = earlier, earlier.origin
+    if origin is None or origin.op == "parameter" or origin.node is event.place.node:
+        return []
+    return [Note(Place(origin.source, origin.node), f"here the sizes are {before}")]
+
+
+# --- the fix ---------------------------------------------------------------------------------------------------------
+
+
+def _fix(event: Reshape, judged: Regrouping) -> Fix | None:
+    """The axes put into the order that the target names, then the sizes as they are asked for."""
+    node, origin = event.place.node, event.result.origin
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute) or origin is None:
+        return None
+    given = list(node.args)
+    if not origin.op.startswith("."):
+        if len(given) != 2 or given[0].keyword is not None:
+            return None
+        tensor_node: cst.BaseExpression = given.pop(0).value
+    else:
+        tensor_node = node.func.value
+    module = event.place.source.module
+    tensor = module.code_for_node(tensor_node)
+    sizes = [module.code_for_node(arg.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for arg in given]
+    array = origin.op.startswith("numpy.") or is_array(event.operand)
+    order = _order(judged)
+    if order is not None:
+        moved = f"{tensor}.{_moved(order, array)}"
+        if [judged.dims[axis] for axis in order] != list(judged.sizes):
+            moved += f".reshape({', '.join(sizes)})"
+        elif not array:
+            moved += ".contiguous()"
+        return Fix("move the axes instead", (Edit("replace", event.place, moved),))
+    split = _split(judged)
+    if split is None or len(sizes) != len(event.sizes) or any(map(is_minus_one, event.sizes)):
+        return None
+    cut = f"{tensor}.{event.method}({', '.join(sizes[axis] for axis in split)})"
+    text = f"{cut}.{_moved([split.index(axis) for axis in range(len(split))], array)}"
+    return Fix(
+        "cut the axes in their own order, then move them",
+        (Edit("replace", event.place, text if array else f"{text}.contiguous()"),),
+    )
+
+
+def _moved(order: list[int], array: bool) -> str:
+    """The call that puts axes into an order: an exchange for two of them, a permutation for more."""
+    differing = [place for place, axis in enumerate(order) if place != axis]
+    if len(differing) == 2:
+        return f"{'swapaxes' if array else 'transpose'}({differing[0]}, {differing[1]})"
+    return f"{'transpose' if array else 'permute'}({', '.join(map(str, order))})"
+
+
+def _order(judged: Regrouping) -> list[int] | None:
+    """The source axes in the order in which the target names them; None unless it names each once and whole."""
+    return _matched(judged.dims, judged.sizes)
+
+
+def _split(judged: Regrouping) -> list[int] | None:
+    """The target axes in the order of the source that they are parts of; None unless each is a part of one."""
+    return _matched(judged.sizes, judged.dims)
+
+
+def _matched(parts: tuple[Monomial, ...], wholes: tuple[Monomial, ...]) -> list[int] | None:
+    """For wholes that are products of some parts each: the parts in the order of the wholes."""
+    left = {axis: part for axis, part in enumerate(parts) if not part.is_one}
+    order: list[int] = []
+    for whole in wholes:
+        rest, group = whole, []
+        while not rest.is_one:
+            exact = [axis for axis, part in left.items() if part == rest]
+            fitting = exact or [axis for axis, part in left.items() if part.powers and (rest / part).is_whole]
+            if not fitting:
+                return None
+            group.append(fitting[0])
+            rest = rest / left.pop(fitting[0])
+        order += sorted(group)
+    if left:
+        return None
+    return order + [axis for axis, part in enumerate(parts) if part.is_one]
