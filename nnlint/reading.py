@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 UNPARSABLE = "NN000"
 
-REMEMBERED = 2 << 20
+REMEMBERED = 3 << 20
 """Bytes of source after which the syntax trees are let go: they take a hundred times the room of the text."""
+
+COLLECTED = 6
+"""Every so many times that the trees are let go, the collector looks for what they left in circles; it is slow."""
 
 ROOT_MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
@@ -70,11 +73,15 @@ class Reader:
 
     def __init__(self, rules: Mapping[str, Rule], bounds: Collection[Path] = ()) -> None:
         self._rules = rules
-        self._words = {code: tuple(word.encode() for word in rule.mentions) for code, rule in rules.items()}
+        self._texts = {
+            code: [tuple(text.encode() for text in texts) for texts in (rule.mentions, rule.requires) if texts]
+            for code, rule in rules.items()
+        }
         self._bounds = bounds
         self._projects: dict[Path, Project] = {}
         self._roots: dict[Path, Path] = {}
         self._held = 0
+        self._forgotten = 0
 
     def read(self, path: Path, codes: Collection[str], content: bytes | None = None) -> Reading:
         """Ask the rules of ``codes`` about a file; ``content`` stands in the place of what is on disk."""
@@ -109,8 +116,7 @@ class Reader:
         return replace(_ask(source, project, asked), comments=comments)
 
     def _mentioned(self, rule: Rule, data: bytes) -> bool:
-        words = self._words[rule.code]
-        return not words or any(word in data for word in words)
+        return all(any(text in data for text in texts) for texts in self._texts[rule.code])
 
     def _project(self, path: Path, size: int) -> Project:
         from nnlint.symbolic.project import Project
@@ -120,7 +126,9 @@ class Reader:
             for project in self._projects.values():
                 project.forget()
             self._held = size
-            gc.collect()
+            self._forgotten += 1
+            if self._forgotten % COLLECTED == 0:
+                gc.collect()
         root = self._roots.get(path.parent)
         if root is None:
             root = self._roots[path.parent] = project_root(path, self._bounds)
@@ -175,8 +183,13 @@ def _ask(source: Source, project: Project, rules: Iterable[Rule]) -> Reading:
 
 def _words(rules: Iterable[Rule]) -> set[str] | None:
     """What a function must mention to be worth reading for one of the rules; None if any function is."""
-    rules = list(rules)
-    return {word for rule in rules for word in rule.mentions} if all(rule.mentions for rule in rules) else None
+    words: set[str] = set()
+    for rule in rules:
+        roots = rule.mentions if rule.roots is None else rule.roots
+        if not roots and rule.roots is None:
+            return None
+        words.update(roots)
+    return words
 
 
 def _unreadable(filename: str, reason: str) -> Problem:

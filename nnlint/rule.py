@@ -97,7 +97,14 @@ class Rule:
     check: Check = field(repr=False)
     page: str = field(repr=False)
     mentions: tuple[str, ...] = ()
-    """A file that contains none of these words cannot hold a finding of the rule; empty for any file."""
+    """A file that contains none of these texts cannot hold a finding of the rule; empty for any file."""
+    requires: tuple[str, ...] = ()
+    """Nor can a file that contains none of these; empty for any file."""
+    roots: tuple[str, ...] | None = None
+    """A function that nothing in its file calls is read for the rule if it uses a name with one of these in it.
+
+    None stands for ``mentions``; empty: the rule asks only about what the script runs.
+    """
     default: bool = True
     """Whether the rule runs when nothing is selected; infos are opted into."""
 
@@ -118,6 +125,8 @@ def rule(
     severity: Severity,
     since: str,
     mentions: tuple[str, ...] = (),
+    requires: tuple[str, ...] = (),
+    roots: tuple[str, ...] | None = None,
 ) -> Callable[[Check], Rule]:
     """Make a rule of a generator function; its name is the function's and its page the docstring.
 
@@ -138,6 +147,8 @@ def rule(
             check=check,
             page=inspect.cleandoc(check.__doc__),
             mentions=mentions,
+            requires=requires,
+            roots=roots,
             default=severity > Severity.INFO,
         )
 

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
-from nnlint.rule import Finding, Note, Place, rule
-from nnlint.symbolic.augmentation import Disagreement, disagreements, place_of
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.augmentation import MENTIONS, ROOTS, Disagreement, disagreements, place_of
 from nnlint.symbolic.library.vision import CROP, FLIP, ROTATION, SCALE, SIDED_DATASETS, WARP, random_motions
+from nnlint.symbolic.misplaced_flags import MisplacedFlag, misplaced_flags
 from nnlint.symbolic.paired_transforms import Pair, pairs
+from nnlint.symbolic.repeated_statement import repeated_for
+from nnlint.symbolic.target import reader, trunk
 from nnlint.symbolic.trace import Build
 from nnlint.symbolic.values import Object
 
@@ -18,17 +21,26 @@ if TYPE_CHECKING:
 
 MOVES = {FLIP: "flips", ROTATION: "rotates", CROP: "crops", WARP: "warps", SCALE: "rescales"}
 
-JOINTLY = {
-    "boxes": "transform both in one call (albumentations with bboxes= and bbox_params, torchvision.transforms.v2 with tv_tensors.BoundingBoxes)",
-    "keypoints": "transform both in one call (albumentations with keypoints= and keypoint_params), and swap left and right joints when flipping",
+TOGETHER = {
+    "boxes": (
+        "transform both in one call: albumentations with bboxes= and bbox_params, or torchvision.transforms.v2 with "
+        "tv_tensors.BoundingBoxes"
+    ),
+    "keypoints": (
+        "transform both in one call (albumentations with keypoints= and keypoint_params), and swap left and right "
+        "where a flip does"
+    ),
     "flow": "do the same to the flow, and negate its component along the flipped axis",
 }
 """What to do about a target, by what it is."""
 
-ADVICE = "transform both in one call (torchvision.transforms.v2 with tv_tensors, albumentations with mask=), or draw once and apply the same to both"
+TOGETHER_OTHERWISE = (
+    "transform both in one call (torchvision.transforms.v2 with tv_tensors, albumentations with mask=), or draw once "
+    "and do the same to both"
+)
 
 
-@rule("NN101", severity=Severity.WARNING, since="0.1.0", mentions=("__getitem__", "ataset", "Rand"))
+@rule("NN101", severity=Severity.WARNING, since="0.1.0", mentions=MENTIONS, roots=ROOTS)
 def augmentation_without_label(trace: Trace) -> Iterator[Finding]:
     """A random flip, rotation, crop or warp of an image whose mask, boxes, keypoints or flow stay as they were.
 
@@ -102,17 +114,42 @@ def augmentation_without_label(trace: Trace) -> Iterator[Finding]:
 
     Digits, letters and traffic signs whose class has a side are only pointed out (info).
     """
+    found = [*_in_samples(trace), *_in_arguments(trace), *_mirrored_characters(trace)]
     seen: set[int] = set()
+    for finding in found:
+        if id(finding.place.node) not in seen:
+            seen.add(id(finding.place.node))
+            yield finding
+
+
+def _in_samples(trace: Trace) -> Iterator[Finding]:
+    """What a dataset does to the parts of a sample."""
     for run in trace.runs:
-        for found in disagreements(run):
-            place = _accused(found, trace)
-            if found.by is None and id(place.node) not in seen:
-                seen.add(id(place.node))
-                yield _finding(found, place)
-    for pair in pairs(trace):
-        if pair.by is None:
-            yield _finding_of_pair(pair)
-    yield from _mirrored_characters(trace)
+        yield from (_moved_alone(found, trace) for found in disagreements(run) if found.by is None)
+        yield from map(_misplaced, misplaced_flags(run))
+
+
+def _moved_alone(found: Disagreement, trace: Trace) -> Finding:
+    movement, target = found.movement, found.target
+    applied, place = place_of(movement.origin), _accused(found, trace)
+    picture = found.picture.label or "the image"
+    certain = target.read is not None and target.noun == "mask"
+    notes: list[Note] = []
+    if target.read is not None and target.read.origin is not None:
+        notes.append(Note(place_of(target.read.origin), f"{target.name} is read here and never moved like that"))
+    if movement.transform is not None and movement.transform.origin is not None:
+        notes.insert(0, Note(place_of(movement.transform.origin), f"{movement.transform.name} is built here"))
+    notes.append(Note(applied, f"it {MOVES[movement.kind]} {picture} here"))
+    return Finding(
+        place,
+        message=f"{movement.name} {MOVES[movement.kind]} {picture} at random, and {target.name} is left as it was",
+        why=f"the {target.noun} then speaks of other pixels, and the model learns wrong places",
+        advice=TOGETHER.get(target.noun, TOGETHER_OTHERWISE),
+        notes=tuple(note for note in notes if note.place.node is not place.node),
+        fix=_same_for_the_target(found),
+        severity=Severity.ERROR if certain else None,
+        confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
+    )
 
 
 def _accused(found: Disagreement, trace: Trace) -> Place:
@@ -125,41 +162,43 @@ def _accused(found: Disagreement, trace: Trace) -> Place:
     return built if built.source is trace.source else applied
 
 
-def _finding(found: Disagreement, place: Place) -> Finding:
-    movement, target = found.movement, found.target
-    picture = found.picture.label or "the image"
-    certain = target.read is not None and target.noun == "mask"
-    notes = []
-    transform = movement.transform
-    if transform is not None and transform.origin is not None and place_of(transform.origin).node is not place.node:
-        notes.append(Note(place_of(transform.origin), f"{transform.name} is built here"))
-    applied = place_of(movement.origin)
-    if applied.node is not place.node:
-        notes.append(Note(applied, f"here it {MOVES[movement.kind]} {picture}"))
-    if target.read is not None and target.read.origin is not None:
-        notes.insert(0, Note(place_of(target.read.origin), f"{target.name} is read here, and nothing moves it"))
+def _same_for_the_target(found: Disagreement) -> Fix | None:
+    """The statement ``image = mirror(image)`` once more for the target, where both were read in the same way."""
+    target, movement = found.target, found.movement
+    read = reader(trunk(found.picture.value))
+    if movement.kind not in (FLIP, CROP) or movement.transform is not None or read is None or target.read is None:
+        return None
+    assert read.origin is not None and target.read.origin is not None
+    draws = {id(draw.origin.node) for draw in movement.draws if draw.origin is not None}
+    text = repeated_for(found.returned.place.node, movement.origin.node, target.name, draws)
+    if text is None or read.origin.op != target.read.origin.op:
+        return None
+    return Fix(f"do the same to {target.name}", (Edit("after", place_of(movement.origin), text),))
+
+
+def _misplaced(flag: MisplacedFlag) -> Finding:
     return Finding(
-        place,
-        message=f"{movement.name} {MOVES[movement.kind]} {picture} at random, but {target.name} stays as it was",
-        why=f"after that {target.name} speaks of other pixels, and the model is taught wrong places",
-        advice=JOINTLY.get(target.noun, ADVICE),
-        notes=tuple(notes),
-        severity=Severity.ERROR if certain else None,
-        confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
+        flag.place,
+        message=f"{flag.name} is passed to {flag.function} as {flag.taken_for}; its parameter {flag.name} keeps its default",
+        why="the image is moved, and what this call loads for it is not",
+        advice=f"pass it by name: {flag.name}={flag.name}",
+        confidence=Confidence.HIGH,
     )
 
 
-def _finding_of_pair(pair: Pair) -> Finding:
-    name, kind = pair.transform.name, pair.motion.kind
-    assert pair.transform.origin is not None
+def _in_arguments(trace: Trace) -> Iterator[Finding]:
+    """Transforms that are given for the image and for the target apart."""
+    return (_given_alone(pair) for pair in pairs(trace) if pair.by is None)
+
+
+def _given_alone(pair: Pair) -> Finding:
+    name, moves = pair.transform.name, MOVES[pair.motion.kind]
     return Finding(
         pair.place,
-        message=f"{name} {MOVES[kind]} the images of this {pair.name} at random, but nothing does the same to its {pair.noun}",
-        why=f"in the samples it changes, the {pair.noun} speak of other pixels",
-        advice="give one transform for both (torchvision: transforms= with torchvision.transforms.v2)"
-        if pair.place.source.text and pair.name != "Compose"
-        else f"add the key {pair.noun!r} to the keys of {name}",
-        notes=(Note(place_of(pair.transform.origin), f"{name} is built here"),),
+        message=f"{name} {moves} the images of this {pair.name} at random, and nothing does so to the {pair.noun}",
+        why=f"the {pair.noun} then speak of other pixels, and the model learns wrong places",
+        advice=pair.advice,
+        notes=tuple(Note(place_of(origin), f"{name} is built here") for origin in (pair.transform.origin,) if origin),
         severity=Severity.ERROR if pair.is_picture else None,
         confidence=Confidence.HIGH if pair.is_picture else Confidence.MEDIUM,
     )
@@ -167,22 +206,18 @@ def _finding_of_pair(pair: Pair) -> Finding:
 
 def _mirrored_characters(trace: Trace) -> Iterator[Finding]:
     """Flips of datasets whose classes have a side."""
-    seen: set[int] = set()
     for event in trace.of(Build):
         built = event.value
         if not isinstance(built, Object) or built.kind != "dataset" or built.name not in SIDED_DATASETS:
             continue
         for transform, motion in random_motions(built.arguments.get(None, "transform")):
-            origin = transform.origin
-            if motion.kind != FLIP or origin is None or id(origin.node) in seen:
-                continue
-            seen.add(id(origin.node))
-            yield Finding(
-                place_of(origin),
-                message=f"{transform.name} mirrors the images of {built.name}, whose classes have a side",
-                why="a mirrored digit, letter or sign is another one or none, and keeps its label",
-                advice="leave the flip out for this dataset; small rotations, shifts and scales keep the label true",
-                notes=(Note(event.place, f"{built.name} is loaded with it here"),),
-                severity=Severity.INFO,
-                confidence=Confidence.HIGH,
-            )
+            if motion.kind == FLIP and transform.origin is not None:
+                yield Finding(
+                    place_of(transform.origin),
+                    message=f"{transform.name} mirrors the images of {built.name}, whose classes have a side",
+                    why="a mirrored digit, letter or sign is another one or none, and keeps its label",
+                    advice="leave the flip out for this dataset; small rotations, shifts and scales keep the label true",
+                    notes=(Note(event.place, f"{built.name} is loaded with it here"),),
+                    severity=Severity.INFO,
+                    confidence=Confidence.HIGH,
+                )

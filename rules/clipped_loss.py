@@ -11,11 +11,13 @@ import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.objective import Evidence, evidence, name_of_callable, says_loss
-from nnlint.symbolic.provenance import DIFFERENCE, Part, ingredients, operands, operation_of, summands, walk_back
-from nnlint.symbolic.scalar import is_numeric, number, truth_by_default
-from nnlint.symbolic.trace import Backward, Build, Clip, ClipGradients, Event, Forward, Mode, Return, Run, Step
-from nnlint.symbolic.values import Instance, Object, Operation, Setting, Unknown, Value, same
+from nnlint.symbolic.bounds import Bound, Bounds, is_optional, is_passed_by
+from nnlint.symbolic.gradients import gradient_clipping
+from nnlint.symbolic.objective import Evidence, evidence, says_loss
+from nnlint.symbolic.provenance import DIFFERENCE, Part, operands, operation_of, summands, walk_back
+from nnlint.symbolic.scalar import is_numeric, number
+from nnlint.symbolic.trace import Backward, Event, Forward, Return, Run
+from nnlint.symbolic.values import Instance, Value
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
@@ -26,37 +28,102 @@ HUGE = 1e6
 ENDLESS = 1e30
 """No bound at all."""
 
-EVALUATIVE = re.compile(r"eval|valid|test|metric|score|accura|psnr|predict|infer|monitor|log_|plot|report|priorit|perpl")
+EVALUATIVE = re.compile(
+    r"eval|valid|test|metric|score|accura|psnr|predict|infer|monitor|log_|plot|report|priorit|perpl"
+)
 """Functions of such names return figures for people."""
 
 BOUNDED = re.compile(r"ssim|iou|dice|cos|tversky|jaccard|auc|corr", re.IGNORECASE)
 """Names of losses that end at 1 or 2 by themselves."""
 
-OPTION = re.compile(r"clip|clamp|cap($|_)|limit|max|bound|trunc|thresh|ceil", re.IGNORECASE)
-"""Names of options that switch clipping on."""
+COMPOUND = (cst.BinaryOperation, cst.UnaryOperation, cst.BooleanOperation, cst.Comparison, cst.IfExp, cst.Lambda)
+"""Expressions that need parentheses where a call stood."""
 
 
 @rule(
     "NN204",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("clamp", "clip", "minimum", "clamp_", "clip_", "clamp_max", "clamp_max_", "fmin", "backward"),
+    mentions=("clamp", "clip", "minimum", "fmin", ".backward("),
+    roots=("clamp", "clip", "minimum", "fmin", "backward"),
 )
 def clipped_loss(trace: Trace) -> Iterator[Finding]:
-    """PAGE."""
-    found: dict[int, Finding] = {}
+    """A loss with an upper bound that is backpropagated: above the bound nothing is learned.
+
+    ## Why it matters
+    Where a loss exceeds its bound the bound is all that is left of it, and the gradient of a constant is zero. The
+    examples that the model gets most wrong are just those that it no longer learns from, and a run that starts above
+    the bound never moves at all. Karpathy tells of this in "A Recipe for Training Neural Networks": people meant to
+    clip gradients, clipped the loss, and had the outliers of their data ignored without a word. A bound far above
+    any loss of a healthy run bites only once training diverges, but then the run stands still in place of failing,
+    so bounds from a million on are reported as an info.
+
+    ## Example
+    ```python
+    import torch
+
+    torch.manual_seed(0)
+    x = torch.randn(256, 8)
+    y = 10 * x.sum(1, keepdim=True)
+    model = torch.nn.Linear(8, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(100):
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        loss = torch.clamp(loss, -1, 1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    ```
+
+    ## Use instead
+    ```python
+    import torch
+
+    torch.manual_seed(0)
+    x = torch.randn(256, 8)
+    y = 10 * x.sum(1, keepdim=True)
+    model = torch.nn.Linear(8, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(100):
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    ```
+
+    If single outliers are the trouble, a loss that grows more slowly (`HuberLoss`, `SmoothL1Loss`) still learns from
+    them; a batch that must not count is better skipped, and counted.
+
+    ## How it is confirmed
+    By gradient flow: the accused lines will be run on examples whose losses lie below and above the bound, with and
+    without it, to see which of them still reach the parameters.
+
+    ## When it stays silent
+    - The bound is a lower one (hinge and triplet losses, `clamp(min=0)`), infinite, or the end of the value's own
+      range (1 - IoU in [0, 2], an SSIM in [0, 1]).
+    - Something else is bounded: a probability before its logarithm, a denominator, a weight (Min-SNR, advantages), the
+      ratio and the values of PPO, the critic's parameters of a WGAN, targets, priorities.
+    - The value goes on without its bound as well, as in a Huber loss written by hand.
+    - The loss is maximized, and bounded so that the ascent ends.
+    - The smaller of two losses is taken, neither of them a constant (permutation-invariant losses).
+    - The bounded value is detached, logged, or only returned by an evaluation.
+    - A batch whose loss is too large is skipped, or scaled down.
+    - The bound is an option that is off by default.
+    """
+    best: dict[int, tuple[Run, Bound, Goal, Evidence]] = {}
     for run in trace.runs:
-        clips = _Clips(run)
+        bounds = Bounds(run)
         for goal in goals(run):
             for part in walk_back(goal.value, summands):
-                for clip in clips.of(part.value):
-                    finding = judge(run, clip, part, goal)
-                    if finding is None:
-                        continue
-                    known = found.get(id(clip.place.node))
-                    if known is None or (known.confidence or 0) < (finding.confidence or 0):
-                        found[id(clip.place.node)] = finding
-    yield from found.values()
+                conditions = goal.event.context.conditions if part.value is goal.value else ()
+                for bound in bounds.on(part.value, conditions):
+                    why = judge(bound, part, goal)
+                    place = id(bound.place.node)
+                    if why is not None and (place not in best or why.confidence > best[place][3].confidence):
+                        best[place] = run, bound, goal, why
+    for run, bound, goal, why in best.values():
+        yield describe(run, bound, goal, why)
 
 
 # --- what is backpropagated ------------------------------------------------------------------------------------------
@@ -98,90 +165,48 @@ def goals(run: Run) -> Iterator[Goal]:
             yield Goal(event.result, event, Note(event.place, f"`{event.module.cls.name}` returns it as the loss here"))
 
 
-# --- what bounds it --------------------------------------------------------------------------------------------------
+# --- what makes it a mistake -----------------------------------------------------------------------------------------
 
 
-class _Clips:
-    """The upper bounds of a run, by the value that is bounded."""
-
-    def __init__(self, run: Run) -> None:
-        self._by_value: dict[int, list[Clip]] = {}
-        for event in run.of(Clip):
-            if event.upper is not None:
-                self._by_value.setdefault(id(event.result), []).append(event)
-
-    def of(self, value: Value) -> list[Clip]:
-        return self._by_value.get(id(value), [])
-
-
-def judge(run: Run, clip: Clip, part: Part, goal: Goal) -> Finding | None:
-    """The finding that a bound on the way to a loss is, None if it is a look-alike."""
-    bound = number(clip.upper)
-    if bound is not None and (bound <= 0 or bound >= ENDLESS):
+def judge(bound: Bound, part: Part, goal: Goal) -> Evidence | None:
+    """Why the bounded value is a loss, None if it is none or the bound is no mistake."""
+    if bound.limit is not None and not 0 < bound.limit < ENDLESS:
         return None
-    if is_option(clip) or is_learned_beside(clip, part):
+    if is_optional(bound) or is_passed_by(bound, part.beside):
         return None
-    why = evidence(clip.operand)
-    if why is None and goal.whole and not part.beside:
-        why = Evidence("", Confidence.MEDIUM, None)
-    if why is None or is_own_range(clip, why):
+    why = evidence(bound.operand) or meant(bound) or named(bound, part) or used(part, goal)
+    if why is None or is_own_range(bound, why):
         return None
-    confidence = why.confidence if goal.certain else min(why.confidence, Confidence.MEDIUM)
-    return describe(run, clip, goal, replace(why, confidence=confidence), bound)
+    if goal.certain:
+        return why
+    return replace(why, confidence=min(why.confidence, Confidence.MEDIUM))
 
 
-def is_option(clip: Clip) -> bool:
-    """Whether the script clips only on request: by an option that is off by default, or whose default nobody knows."""
-    tests = [(test, condition.outcome) for condition in clip.context.conditions for test in conjuncts(condition.test)]
-    if number(clip.upper) is None and any(asks_for(test, clip.upper) for test, _ in tests):
-        return True
-    return any(names_option(test) and truth_by_default(test) is (not outcome) for test, outcome in tests)
+def meant(bound: Bound) -> Evidence | None:
+    """The evidence that lies in bounding a difference on both sides alike before it is squared: it is an error."""
+    return Evidence("", Confidence.MEDIUM, None, error=True) if bound.squared else None
 
 
-def asks_for(test: Value, option: Value | None) -> bool:
-    """Whether a test looks at a value: ``option``, ``option is not None``, ``option > 0``."""
-    if test is option or same(test, option):
-        return True
-    inputs = test.args if isinstance(test, Operation) else test.origin.inputs if test.origin is not None else ()
-    return any(item is option or same(item, option) for item in inputs)
+def named(bound: Bound, part: Part) -> Evidence | None:
+    """The evidence that lies in what the script calls the value where it is bounded, or once it is."""
+    name = next((name for name in (bound.name, getattr(part.value, "name", "")) if says_loss(name)), "")
+    return Evidence("", Confidence.LOW, None) if name else None
 
 
-def conjuncts(test: Value) -> list[Value]:
-    """The tests that ``and`` joins."""
-    if isinstance(test, Operation) and test.op == "and":
-        return [part for arg in test.args for part in conjuncts(arg)]
-    if isinstance(test, Unknown) and test.origin is not None and test.origin.op == "and":
-        return [part for arg in test.origin.inputs for part in conjuncts(arg)]
-    return [test]
+def used(part: Part, goal: Goal) -> Evidence | None:
+    """The evidence that lies in being all of what is backpropagated."""
+    return Evidence("", Confidence.MEDIUM, None) if goal.whole and not part.beside else None
 
 
-def names_option(test: Value) -> bool:
-    """Whether a test asks for an option whose name speaks of clipping."""
-    if isinstance(test, Setting):
-        return OPTION.search(test.name) is not None
-    return isinstance(test, Operation) and any(names_option(arg) for arg in test.args)
-
-
-def is_learned_beside(clip: Clip, part: Part) -> bool:
-    """Whether the value is also added without its bound, so that something is learned above it."""
-    if clip.in_place:
-        return False
-    return any(
-        other.value is clip.operand for summand in part.beside for other in walk_back(summand, ingredients)
-    )
-
-
-def is_own_range(clip: Clip, why: Evidence) -> bool:
-    """Whether the bounds are those of a value that knows no others: 1 - overlap, a correlation, a difference of images."""
-    lower, upper = number(clip.lower), number(clip.upper)
-    if why.computed or upper not in (1, 2) or lower not in (0, -1):
+def is_own_range(bound: Bound, why: Evidence) -> bool:
+    """Whether the bounds are those of a value that knows no others: 1 - overlap, a difference of images."""
+    if why.computed or bound.limit not in (1, 2) or number(bound.lower) not in (0, -1):
         return False
     if why.error:
-        return upper == 1
-    names = [name_of_callable(clip.operand), why.words]
-    return any(map(BOUNDED.search, names)) or any(
-        is_complement(part.value) for part in walk_back(clip.operand, ingredients)
-    )
+        return bound.limit == 1 and not bound.squared
+    if BOUNDED.search(bound.name) or BOUNDED.search(why.words):
+        return True
+    return any(is_complement(part.value) for part in walk_back(bound.operand, summands))
 
 
 def is_complement(value: Value) -> bool:
@@ -196,32 +221,34 @@ def is_complement(value: Value) -> bool:
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
-def describe(run: Run, clip: Clip, goal: Goal, why: Evidence, bound: float | None) -> Finding:
+def describe(run: Run, bound: Bound, goal: Goal, why: Evidence) -> Finding:
     """The finding in words."""
-    limit, operand = bound_in_words(clip, bound), operand_of(clip)
-    name = f"`{code(clip.place, operand)}`" if operand is not None else "the loss"
+    limit = limit_in_words(bound.upper)
+    name = f"`{code(bound.place, bound.expression)}`" if bound.expression is not None else f"`{bound.name or 'loss'}`"
     notes = [goal.note]
-    if why.origin is not None and why.words:
+    if why.origin is not None:
         notes.insert(0, Note(Place(why.origin.source, why.origin.node), f"{why.words} here"))
+    done = "replaced by a constant above" if bound.replaces else "clipped at"
+    end = "before it is backpropagated" if goal.certain else "before it is returned as a loss"
     return Finding(
-        clip.place,
-        f"{name} is clipped at {limit} before it is backpropagated",
-        f"where it exceeds {limit} its gradient is zero, so that what the model gets most wrong is what it does not learn from",
-        "leave the loss as it is; clip the gradients, between `backward()` and `step()`, "
-        "with `torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)`",
+        bound.place,
+        f"{name} is {done} {limit} {end}",
+        "above the bound its gradient is zero, so that nothing is learned from what the model gets most wrong",
+        "leave the loss as it is, and clip the gradients between `backward()` and `step()`: "
+        "`torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)`",
         tuple(notes),
-        fix_of(run, clip, goal, operand),
-        Severity.INFO if bound is not None and bound >= HUGE else None,
+        fix_of(run, bound, goal),
+        Severity.INFO if bound.limit is not None and bound.limit >= HUGE else None,
         why.confidence,
     )
 
 
-def bound_in_words(clip: Clip, bound: float | None) -> str:
+def limit_in_words(upper: Value) -> str:
     """The upper bound: the number, and the option that sets it."""
-    upper = clip.upper
-    if bound is None:
-        return "a bound that varies" if not isinstance(upper, Unknown) or not upper.name else f"`{upper.name}`"
-    return f"{bound:g} (`{upper.name}`)" if isinstance(upper, Setting) else f"{bound:g}"
+    value, name = number(upper), getattr(upper, "name", "")
+    if value is None:
+        return f"`{name}`" if name else "a bound that varies"
+    return f"{value:g} (`{name}`)" if name else f"{value:g}"
 
 
 def code(place: Place, node: cst.CSTNode) -> str:
@@ -229,84 +256,47 @@ def code(place: Place, node: cst.CSTNode) -> str:
     return " ".join(place.source.module.code_for_node(node).split())
 
 
-def operand_of(clip: Clip) -> cst.BaseExpression | None:
-    """The expression that is clipped: the receiver of the method or an argument of the function."""
-    node = clip.place.node
-    if not isinstance(node, cst.Call):
-        return None
-    given = [arg.value for arg in node.args]
-    origin = clip.result.origin
-    if clip.in_place or origin is None or origin.node is not node:
-        return node.func.value if isinstance(node.func, cst.Attribute) else None
-    if origin.op.startswith(".") and isinstance(node.func, cst.Attribute):
-        given.insert(0, node.func.value)
-    position = next((i for i, item in enumerate(origin.inputs) if item is clip.operand), 0)
-    return given[position] if position < len(given) else None
-
-
 # --- how it is mended ------------------------------------------------------------------------------------------------
 
 
-def fix_of(run: Run, clip: Clip, goal: Goal, operand: cst.BaseExpression | None) -> Fix | None:
+def fix_of(run: Run, bound: Bound, goal: Goal) -> Fix | None:
     """Take the bound away, and clip the gradients before the step that follows where the script shows how."""
+    edit = removal(bound)
+    if edit is None:
+        return None
+    clipping = gradient_clipping(run, goal.event) if isinstance(goal.event, Backward) else None
+    if clipping is None or clipping.place.source is not bound.place.source:
+        return Fix("remove the bound", (edit,))
+    return Fix("remove the bound and clip the gradients", (edit, clipping))
+
+
+def removal(bound: Bound) -> Edit | None:
+    """The edit that leaves the value without its bound; a statement that would do nothing then goes altogether."""
+    node, operand = bound.place.node, bound.expression
+    path = bound.place.source.sites([node])[id(node)].path
+    line = path[-1]
+    if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 and _is_idle(line.body[0], bound):
+        return Edit("delete", Place(bound.place.source, _guard(path) or line))
     if operand is None:
         return None
-    edits = [removal(clip, operand)]
-    parameters = parameters_of(run, goal)
-    if parameters is None or parameters[0].source is not clip.place.source:
-        return Fix("remove the bound", tuple(edits))
-    step, names = parameters
-    text = f"torch.nn.utils.clip_grad_norm_({names}, 1.0)"
-    return Fix("remove the bound and clip the gradients", (*edits, Edit("before", step, text)))
+    text = code(bound.place, operand)
+    return Edit("replace", bound.place, f"({text})" if isinstance(operand, COMPOUND) and not operand.lpar else text)
 
 
-def removal(clip: Clip, operand: cst.BaseExpression) -> Edit:
-    """The edit that leaves the clipped expression, or nothing where that would be ``loss = loss``."""
-    node, source = clip.place.node, clip.place.source
-    *_, block, line = source.sites([node])[id(node)].path
-    if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1:
-        statement = line.body[0]
-        idle = isinstance(statement, cst.Expr) and statement.value is node
-        if isinstance(statement, cst.Assign) and statement.value is node and len(statement.targets) == 1:
-            idle = statement.targets[0].target.deep_equals(operand)
-        if idle:
-            return Edit("delete", clip.place)
-    text = code(clip.place, operand)
-    if isinstance(operand, (cst.BinaryOperation, cst.UnaryOperation, cst.IfExp, cst.BooleanOperation)) and not operand.lpar:
-        text = f"({text})"
-    return Edit("replace", clip.place, text)
+def _is_idle(statement: cst.BaseSmallStatement, bound: Bound) -> bool:
+    """Whether nothing is left of a statement without the bound: ``loss``, ``loss = loss``."""
+    if isinstance(statement, cst.Expr):
+        return statement.value is bound.place.node
+    if not isinstance(statement, cst.Assign) or statement.value is not bound.place.node:
+        return False
+    first, *others = statement.targets
+    named_again = bound.expression is not None and first.target.deep_equals(bound.expression)
+    return not others and (named_again or bound.replaces)
 
 
-def parameters_of(run: Run, goal: Goal) -> tuple[Place, str] | None:
-    """Where the optimizer steps after ``backward``, and how the script spells the parameters that it updates."""
-    here = function_of(goal.event)
-    after = run.events[run.events.index(goal.event) + 1 :] if goal.certain else []
-    local = [event for event in after if function_of(event) is here]
-    step = next((event for event in local if isinstance(event, Step)), None)
-    if step is None or any(isinstance(event, ClipGradients) for event in after):
-        return None
-    if any(operation_of(part.value.origin) == "scale" for part in walk_back(goal.value, summands) if part.value.origin):
-        return None
-    spelled = {text for event in run.events if function_of(event) is here for text in spellings(event, step.optimizer)}
-    if len(spelled) != 1 or not re.search(r"^import torch$", step.place.source.text, re.MULTILINE):
-        return None
-    return step.place, spelled.pop()
-
-
-def spellings(event: Event, optimizer: Value) -> Iterator[str]:
-    """``model.parameters()`` as it stands where the optimizer is built; else the module that is put into train mode."""
-    node = event.place.node
-    if not isinstance(node, cst.Call):
-        return
-    if isinstance(event, Build) and event.value is optimizer and node.args:
-        text = code(event.place, node.args[0].value)
-        if re.fullmatch(r"[\w.]+\.parameters\(\)", text):
-            yield text
-    elif isinstance(event, Mode) and event.training and not isinstance(optimizer, Object):
-        if isinstance(node.func, cst.Attribute):
-            yield f"{code(event.place, node.func.value)}.parameters()"
-
-
-def function_of(event: Event) -> cst.CSTNode | None:
-    """The function that an event happens in, None at module level."""
-    return event.context.calls[-1].function.node if event.context.calls else None
+def _guard(path: tuple[cst.CSTNode, ...]) -> cst.If | None:
+    """The ``if`` without ``else`` that holds nothing but the statement at the end of the path."""
+    around, test, block = ([None] * 4 + list(path))[-4:-1]
+    if isinstance(test, cst.If) and test.orelse is None and test.body is block and not isinstance(around, cst.If):
+        return test if len(test.body.body) == 1 else None
+    return None

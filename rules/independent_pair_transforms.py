@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Finding, Note, rule
-from nnlint.symbolic.augmentation import Disagreement, disagreements, place_of
+from nnlint.symbolic.augmentation import MENTIONS, ROOTS, Disagreement, VainSeeds, disagreements, place_of, vain_seeds
 from nnlint.symbolic.library.vision import CROP, FLIP, ROTATION, SCALE, WARP
+from nnlint.symbolic.movement import Movement
 from nnlint.symbolic.paired_transforms import Pair, pairs
+from nnlint.symbolic.values import Object
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
 
 MOVED = {FLIP: "flipped", ROTATION: "rotated", CROP: "cropped", WARP: "warped", SCALE: "rescaled"}
 
+WHY = "the two no longer show the same place, and the model learns wrong pixels"
 
-@rule("NN102", severity=Severity.ERROR, since="0.1.0", mentions=("__getitem__", "ataset", "Rand"))
+TOGETHER = (
+    "transform both in one call (torchvision.transforms.v2 with tv_tensors, albumentations with mask=), or draw once "
+    "and do the same to both"
+)
+
+SEED_TORCH = "torchvision draws from torch since version 0.8: only torch.manual_seed makes two calls draw alike"
+
+
+@rule("NN102", severity=Severity.ERROR, since="0.1.0", mentions=MENTIONS, roots=ROOTS)
 def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     """A random flip, rotation, crop or warp of an image and its target with a draw of its own for each.
 
@@ -84,51 +95,70 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     - Two views of one picture, as in contrastive learning.
     - Pictures that do not belong together, as in CycleGAN.
     """
+    found = [*_in_samples(trace), *_in_arguments(trace)]
     seen: set[int] = set()
+    for finding in found:
+        if id(finding.place.node) not in seen:
+            seen.add(id(finding.place.node))
+            yield finding
+
+
+def _in_samples(trace: Trace) -> Iterator[Finding]:
+    """What a dataset does to the parts of a sample: what is known first, then what only the seeds tell."""
+    found = [item for run in trace.runs for item in disagreements(run)]
+    yield from (_moved_apart(item, item.by) for item in found if item.by is not None)
     for run in trace.runs:
-        for found in disagreements(run):
-            if found.by is not None and id(found.by.origin.node) not in seen:
-                seen.add(id(found.by.origin.node))
-                yield _finding(found)
-    for pair in pairs(trace):
-        if pair.by is not None:
-            yield _finding_of_pair(pair, pair.by.name)
+        yield from map(_seeded_in_vain, vain_seeds(run))
 
 
-def _finding(found: Disagreement) -> Finding:
-    assert found.by is not None
-    movement, target = found.movement, found.target
-    picture = found.picture.label or "the image"
-    how = MOVED[movement.kind]
-    notes = [Note(place_of(movement.origin), f"{picture} is {how} here, by a draw of its own")]
+def _moved_apart(found: Disagreement, by: Movement) -> Finding:
+    movement, target, seed = found.movement, found.target, found.reseeded
+    picture, how = found.picture.label or "the image", MOVED[found.movement.kind]
     transform = movement.transform
+    notes: list[Note] = []
     if transform is not None and transform.origin is not None:
-        notes.insert(0, Note(place_of(transform.origin), f"{transform.name} draws anew in every call"))
-    advice = "transform both in one call (torchvision.transforms.v2 with tv_tensors, albumentations with mask=), or draw once and apply the same to both"
-    if found.reseeded is not None:
-        notes.append(Note(found.reseeded.place, f"{found.reseeded.by} does not reach the generator that is drawn from"))
-        advice += "; torchvision draws from torch since 0.8, so that seeding must be by torch.manual_seed"
+        notes.append(Note(place_of(transform.origin), f"{transform.name} draws anew in every call"))
+    notes.append(Note(place_of(movement.origin), f"{picture} is {how} here"))
+    if seed is not None:
+        notes.append(Note(seed.place, f"{seed.by} does not reach what is drawn from here"))
     return Finding(
-        place_of(found.by.origin),
+        place_of(by.origin),
         message=f"{target.name} is {how} at random by another draw than {picture}",
-        why="the two no longer show the same place, and the model is taught wrong pixels",
-        advice=advice,
+        why=WHY,
+        advice=TOGETHER if seed is None else f"{TOGETHER}; {SEED_TORCH}",
         notes=tuple(notes),
         confidence=Confidence.HIGH if target.read is not None else Confidence.MEDIUM,
     )
 
 
-def _finding_of_pair(pair: Pair, by: str) -> Finding:
-    assert pair.transform.origin is not None and pair.by is not None and pair.by.origin is not None
+def _seeded_in_vain(vain: VainSeeds) -> Finding:
+    return Finding(
+        place_of(vain.second),
+        message=f"{vain.seed.by} is called so that two transforms draw alike, and does not reach those of torchvision",
+        why="where these transforms are random, the two parts of the sample no longer show the same place",
+        advice=f"{TOGETHER}; {SEED_TORCH}",
+        notes=(
+            Note(vain.seed.place, "it is seeded here, and again before the second transform"),
+            Note(place_of(vain.first), "the first transform"),
+        ),
+        severity=Severity.INFO,
+        confidence=Confidence.LOW,
+    )
+
+
+def _in_arguments(trace: Trace) -> Iterator[Finding]:
+    """Transforms that are given for the image and for the target apart."""
+    return (_given_apart(pair, pair.by) for pair in pairs(trace) if pair.by is not None)
+
+
+def _given_apart(pair: Pair, by: Object) -> Finding:
     how = MOVED[pair.motion.kind]
+    places = ((pair.transform, "images"), (by, pair.noun))
     return Finding(
         pair.place,
-        message=f"images and {pair.noun} of this {pair.name} are {how} by {pair.transform.name} and {by}, each with a draw of its own",
-        why="the two no longer show the same place, and the model is taught wrong pixels",
-        advice="give one transform for both: transforms= with torchvision.transforms.v2, keys=[…] with both keys",
-        notes=(
-            Note(place_of(pair.transform.origin), f"{pair.transform.name} for the images"),
-            Note(place_of(pair.by.origin), f"{by} for the {pair.noun}"),
-        ),
+        message=f"images and {pair.noun} of this {pair.name} are {how} at random, each by a draw of its own",
+        why=WHY,
+        advice=pair.advice,
+        notes=tuple(Note(place_of(it.origin), f"{it.name} for the {what}") for it, what in places if it.origin),
         confidence=Confidence.HIGH,
     )

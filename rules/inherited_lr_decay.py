@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
@@ -12,19 +13,9 @@ import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.schedule import (
-    RATE_NAME,
-    Course,
-    Options,
-    by_default,
-    courses,
-    is_current_rate,
-    leaves,
-    numbers,
-    pulses,
-    rate_arguments,
-    spoken,
-)
+from nnlint.symbolic.leaves import by_default, leaves
+from nnlint.symbolic.rates import Options, numbers
+from nnlint.symbolic.schedule import RATE_NAME, Change, Course, argument_of, courses, factors, spoken
 from nnlint.symbolic.trace import Build, Event, Run, SetRate
 from nnlint.symbolic.values import Object, Setting, Value, same
 
@@ -44,13 +35,25 @@ GONE = 1e-4
 """Below this share of the highest rate nothing is learned, on any data set."""
 
 SHORT = 10
+"""Runs of fewer rounds are too short to have a long end."""
+
+TRIED_OUT = 5
 """Runs of fewer rounds are tried out, not trained."""
 
-STEADY = 0.02
+EPISODES = re.compile(r"episode|rollout|game", re.IGNORECASE)
+"""Words for rounds that are no epochs: how often they go round says nothing of the training."""
+
+STEADY = 1e-9
 """A rate that changes by no more than this share is constant."""
+
+SHALLOW = 0.02
+"""A cosine that has lowered the rate by no more than this share at the end of the run has hardly begun."""
 
 SWITCHED_OFF = 20
 """A setting that puts the first fall this many runs away switches the decay off on purpose."""
+
+FOLLOWED = 5_000
+"""Rounds beyond the end of the run for which a rate is followed."""
 
 HOME = re.compile(r"cifar|imagenet|ilsvrc|svhn", re.IGNORECASE)
 """The data sets that the schedules people copy were made for."""
@@ -61,6 +64,9 @@ PRETRAINED = re.compile(r"pretrain|weights|mean|std|stats|normali[sz]e", re.IGNO
 GAMMA_AT = {"StepLR": 2, "MultiStepLR": 2, "ExponentialLR": 1}
 """The position of ``gamma`` among the arguments."""
 
+IS_RATE = re.compile(r"lr|learning_?rate|(base|init|initial)_lr")
+"""What a learning rate is called when it is called nothing else."""
+
 Kind = Literal["compounding", "faint", "never"]
 
 
@@ -69,10 +75,17 @@ class Verdict:
     """What is wrong with a course; ``since`` is the round from which it is, counted from 0."""
 
     kind: Kind
-    since: int | None
+    since: int
 
 
-@rule("NN301", severity=Severity.WARNING, since="0.1.0", mentions=("param_groups", "lr_scheduler", "optimizer", "optim"))
+@rule(
+    "NN301",
+    severity=Severity.WARNING,
+    since="0.1.0",
+    mentions=("lr_sched", "param_groups", "adjust_l", "cheduler", "lr_decay", "decay_lr", "_lr(", "learning_rate("),
+    requires=("epoch", ".step(", "param_groups"),
+    roots=("param_groups", "sched"),
+)
 def inherited_lr_decay(trace: Trace) -> Iterator[Finding]:
     """A decay of the learning rate that was made for another run: it never comes, or comes far too early.
 
@@ -129,7 +142,8 @@ def inherited_lr_decay(trace: Trace) -> Iterator[Finding]:
     - The rate is below 1 % of its start for less than a quarter of the run, or not below 0.5 % at the end: two falls by
       ten, one late fall, a floor (`eta_min`, `max(lr, 1e-5)`), warm restarts.
     - The recipe is at home: ImageNet's and CIFAR's schedules on ImageNet and CIFAR.
-    - The loop may end before the rate is faint (early stopping).
+    - The loop may end before the rate is faint (early stopping), goes on with the schedule of a loop before it, or
+      counts episodes.
     - A setting puts the decay so far away that it is switched off on purpose.
     - The number of epochs, or what the schedule depends on, is not known to the script.
     """
@@ -148,25 +162,32 @@ def _of_courses(trace: Trace) -> Iterator[Finding]:
     for run in trace.runs:
         for course in courses(run):
             verdict = judge(course)
-            place = _anchor(trace, run, course)
+            place = _anchor(trace, run, course) if verdict is not None else None
             if verdict is None or place is None:
                 continue
-            if verdict.kind == "faint" and not _is_gone(course) and _is_at_home(trace, course):
-                continue
-            yield _finding(course, verdict, place)
+            if verdict.kind != "faint" or _is_gone(course) or not _is_at_home(trace, course):
+                yield SAID[verdict.kind](course, verdict.since, place)
 
 
 def judge(course: Course) -> Verdict | None:
     """What is wrong with a course of the learning rate, if anything."""
-    if _compounds(course) and course.rates[-1] < GONE * max(course.rates):
+    if _is_gone(course) and any(map(_is_compounding, course.changes)):
         return Verdict("compounding", _faint_since(course))
     verdict = _never(course) or _faint(course)
-    return None if verdict is not None and is_computed(course) else verdict
+    return None if verdict is not None and (is_computed(course) or _counts_episodes(course)) else verdict
+
+
+def _is_gone(course: Course) -> bool:
+    return course.rates[-1] < GONE * max(course.rates)
+
+
+def _is_compounding(change: Change) -> bool:
+    return isinstance(change.event, SetRate) and compounding_since(change.event) is not None
 
 
 def _faint_since(course: Course) -> int:
     """The first round from which the rate is faint to the end; the number of rounds if it never is."""
-    bound = FAINT * max(course.rates) * (1 - 1e-6)
+    bound = FAINT * max(course.rates) * (1 - STEADY)
     since = len(course.rates)
     while since and course.rates[since - 1] < bound:
         since -= 1
@@ -181,42 +202,50 @@ def _faint(course: Course) -> Verdict | None:
 
 
 def _never(course: Course) -> Verdict | None:
-    highest, rounds = max(course.rates), len(course.rates)
-    if rounds < 3 or min(course.rates) < (1 - STEADY) * highest:
+    highest, rounds, scheduler = max(course.rates), len(course.rates), course.scheduler
+    cosine = scheduler is not None and scheduler.name == "CosineAnnealingLR"
+    if rounds < TRIED_OUT or min(course.rates) < (1 - (SHALLOW if cosine else STEADY)) * highest:
         return None
-    scheduler = course.scheduler
-    if scheduler is not None and scheduler.name == "StepLR" and 0 < Options(scheduler).number(1, "step_size") < 1:
-        return Verdict("never", None)
-    later = course.later(max(300, SWITCHED_OFF * rounds))
-    falls = (number for number, rate in enumerate(later, rounds) if rate < (1 - STEADY) * highest)
-    since = next(falls, None)
-    if since is not None:
-        return Verdict("never", since)
-    if scheduler is not None and scheduler.name == "CosineAnnealingLR" and not _settings(scheduler):
-        return Verdict("never", None)
-    return None
+    later = [] if cosine else course.later(min(max(300, SWITCHED_OFF * rounds), FOLLOWED))
+    since = next((number for number, rate in enumerate(later, rounds) if rate < (1 - STEADY) * highest), None)
+    if since is None and scheduler is not None:
+        since = _first_fall(scheduler)
+    if since is None or (since >= SWITCHED_OFF * rounds and _has_settings(course)):
+        return None
+    return Verdict("never", since)
 
 
-def _compounds(course: Course) -> bool:
-    return any(isinstance(event, SetRate) and is_compounding(event) for event in course.causes)
+def _first_fall(scheduler: Object) -> int | None:
+    """The number of steps after which a scheduler of torch first lowers the rate (a cosine: has lowered it)."""
+    options = Options(scheduler)
+    if scheduler.name in ("StepLR", "MultiStepLR") and options.number(2, "gamma", 0.1) >= 1:
+        return None
+    milestones = numbers(options.value(1, "milestones")) if scheduler.name == "MultiStepLR" else None
+    if milestones:
+        return int(min(milestones))
+    name = {"StepLR": "step_size", "CosineAnnealingLR": "T_max"}.get(scheduler.name)
+    steps = math.nan if name is None else options.number(1, name)
+    return None if math.isnan(steps) else int(steps)
 
 
-def _is_gone(course: Course) -> bool:
-    return course.rates[-1] < GONE * max(course.rates)
-
-
-def _settings(scheduler: Object) -> list[Value]:
-    return [leaf for argument in rate_arguments(scheduler) for leaf in leaves(argument) if isinstance(leaf, Setting)]
+def _has_settings(course: Course) -> bool:
+    return any(isinstance(leaf, Setting) for value in course.expressions() for leaf in leaves(value))
 
 
 def is_computed(course: Course) -> bool:
     """Whether the schedule is written in terms of the number of rounds."""
-    length = leaves(course.loop.count)
+    rounds = leaves(course.loop.count)
     used = [leaf for expression in course.expressions() for leaf in leaves(expression)]
-    if any(same(leaf, other) for leaf in used for other in length):
+    if any(same(leaf, other) for leaf in used for other in rounds):
         return True
     loop = course.loop.node
     return isinstance(loop, cst.For) and not spoken(loop.iter).isdisjoint(course.words())
+
+
+def _counts_episodes(course: Course) -> bool:
+    loop = course.loop.node
+    words = spoken(loop.iter) if isinstance(loop, cst.For) else set()
+    return any(map(EPISODES.search, (course.loop.target, *words)))
 
 
 def _may_end_early(course: Course) -> bool:
@@ -226,16 +255,10 @@ def _may_end_early(course: Course) -> bool:
 
 
 def _leaves(node: cst.CSTNode) -> bool:
-    for child in node.children:
-        if isinstance(child, (cst.Break, cst.Return)):
-            return True
-        if isinstance(child, (cst.FunctionDef, cst.ClassDef, cst.Lambda, cst.BaseExpression)):
-            continue
-        if isinstance(child, (cst.For, cst.While)):
-            continue
-        if _leaves(child):
-            return True
-    return False
+    nested = (cst.For, cst.While, cst.FunctionDef, cst.ClassDef, cst.BaseExpression)
+    return isinstance(node, (cst.Break, cst.Return)) or any(
+        _leaves(child) for child in node.children if not isinstance(child, nested)
+    )
 
 
 def _is_at_home(trace: Trace, course: Course) -> bool:
@@ -254,49 +277,41 @@ def _is_at_home(trace: Trace, course: Course) -> bool:
 # --- functions that are called every epoch ----------------------------------------------------------------------------
 
 
-def is_compounding(event: SetRate) -> bool:
-    """Whether a power of the epoch is multiplied into the current rate again and again."""
-    return compounding_since(event) is not None
-
-
 def compounding_since(event: SetRate) -> tuple[int, float] | None:
-    """The first round from which every round shrinks the current rate, and by what; None if it is set anew."""
-    factors = pulses(event)
-    if factors is None:
+    """The first round from which every round shrinks the current rate, and by what; None if none does."""
+    shrinks = factors(event)
+    if shrinks is None or math.isclose(min(shrinks), max(shrinks)):
         return None
-    since = len(factors)
-    while since and factors[since - 1] <= 0.5:
+    since = len(shrinks)
+    while since and shrinks[since - 1] <= 0.5:
         since -= 1
-    constant = max(factors) - min(factors) < 1e-12
-    return None if constant or len(factors) - since < 10 else (since, factors[since])
+    return (since, shrinks[since]) if len(shrinks) - since >= SHORT else None
 
 
 def _of_functions(trace: Trace) -> Iterator[Finding]:
     """Functions of this file that would collapse the rate in any run that is long enough."""
     for event in trace.of(SetRate):
         found = compounding_since(event) if event.place.source is trace.source else None
-        if found is None:
-            continue
-        since, factor = found
-        yield Finding(
-            event.place,
-            f"the decay is multiplied into the current learning rate again every epoch: from epoch {since} on each "
-            f"epoch makes the rate {_times(1 / factor)} smaller",
-            "the current rate holds the earlier decays already, so they compound and training comes to a halt",
-            "set the rate from the initial one: `param_group['lr'] = initial_lr * decay`",
-            fix=_set_anew(event),
-            confidence=Confidence.MEDIUM,
-        )
+        if found is not None:
+            since, factor = found
+            yield Finding(
+                event.place,
+                f"{COMPOUNDS} epoch: from epoch {since} on each epoch makes the rate {1 / factor:.3g} times smaller",
+                HALT,
+                SET_ANEW,
+                fix=_set_anew(event),
+                confidence=Confidence.MEDIUM,
+            )
 
 
-def _set_anew(event: SetRate) -> Fix | None:
+def _set_anew(event: Event) -> Fix | None:
     """``group["lr"] *= decay`` becomes ``group["lr"] = lr * decay`` where the function is given the initial rate."""
     if not event.context.calls:
         return None
     function = event.context.calls[-1].function.node
     parameters = [param.name.value for param in function.params.params]
     given = next((name for name in parameters if RATE_NAME.search(name) and "decay" not in name), None)
-    statement = _augmented(function, event.place.node)
+    statement = _multiplication(function, event.place.node)
     if given is None or statement is None:
         return None
     write = event.place.source.module.code_for_node
@@ -304,11 +319,11 @@ def _set_anew(event: SetRate) -> Fix | None:
     return Fix("set the rate from the initial one", (Edit("replace", Place(event.place.source, statement), text),))
 
 
-def _augmented(node: cst.CSTNode, target: cst.CSTNode) -> cst.AugAssign | None:
+def _multiplication(node: cst.CSTNode, target: cst.CSTNode) -> cst.AugAssign | None:
     """The ``*=`` below ``node`` whose target is ``target``."""
     if isinstance(node, cst.AugAssign):
         return node if node.target is target and isinstance(node.operator, cst.MultiplyAssign) else None
-    return next((found for child in node.children if (found := _augmented(child, target)) is not None), None)
+    return next((found for child in node.children if (found := _multiplication(child, target)) is not None), None)
 
 
 # --- factors ---------------------------------------------------------------------------------------------------------
@@ -320,114 +335,124 @@ def _of_factors(trace: Trace) -> Iterator[Finding]:
         scheduler = event.value
         if event.place.source is not trace.source or not isinstance(scheduler, Object):
             continue
-        if scheduler.kind != "scheduler" or scheduler.name not in GAMMA_AT:
+        position = GAMMA_AT.get(scheduler.name) if scheduler.kind == "scheduler" else None
+        if position is None:
             continue
-        gamma = scheduler.arguments.get(GAMMA_AT[scheduler.name], "gamma")
-        written = _written(event.place.node, GAMMA_AT[scheduler.name], "gamma")
-        if gamma is None or written is None or not _is_rate(scheduler, gamma, written):
-            continue
-        text = event.place.source.module.code_for_node(written)
-        yield Finding(
-            event.place,
-            f"{scheduler.name} multiplies the learning rate by the learning rate: gamma={text}",
-            "gamma is the factor of each fall; the first one ends the training",
-            "give gamma a factor of its own, such as 0.1 or 0.5",
-            confidence=Confidence.HIGH,
-        )
-
-
-def _written(node: cst.CSTNode, position: int, name: str) -> cst.BaseExpression | None:
-    """The expression that a call is given for an argument."""
-    if not isinstance(node, cst.Call):
-        return None
-    for number, arg in enumerate(node.args):
-        if arg.keyword is not None and arg.keyword.value == name:
-            return arg.value
-        if arg.keyword is None and arg.star == "" and number == position:
-            return arg.value
-    return None
+        gamma, written = scheduler.arguments.get(position, "gamma"), argument_of(event.place.node, position, "gamma")
+        if gamma is not None and written is not None and _is_rate(scheduler, gamma, written):
+            yield Finding(
+                event.place,
+                f"{scheduler.name} multiplies the learning rate by the learning rate: "
+                f"gamma={event.place.source.module.code_for_node(written)}",
+                "gamma is the factor of each fall, and the first one ends the training",
+                "give gamma a factor of its own, such as 0.1 or 0.5",
+                confidence=Confidence.HIGH,
+            )
 
 
 def _is_rate(scheduler: Object, gamma: Value, written: cst.BaseExpression) -> bool:
     optimizer = by_default(scheduler.arguments.get(0, "optimizer"))
     rate = optimizer.arguments.get(1, "lr") if isinstance(optimizer, Object) else None
-    if isinstance(gamma, Setting) and rate is not None and same(gamma, rate):
+    if isinstance(gamma, Setting) and same(gamma, rate):
         return True
     words = spoken(written)
-    return len(words) == 1 and all(re.fullmatch(r"lr|learning_?rate|(base|init|initial)_lr", word) for word in words)
+    return len(words) == 1 and all(map(IS_RATE.fullmatch, words))
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
 
+COMPOUNDS = "the decay is multiplied into the current learning rate again every"
+HALT = "the current rate holds the earlier decays already, so they compound and training comes to a halt"
+SET_ANEW = "set the rate from the initial one: `param_group['lr'] = initial_lr * decay`"
+
 
 def _anchor(trace: Trace, run: Run, course: Course) -> Place | None:
     """Where the schedule is made in the file that is read: where it is written, or where its function is called."""
-    event: Event | None = course.causes[0]
+    event: Event | None = course.changes[0].event
     if course.scheduler is not None:
         event = next((build for build in run.of(Build) if build.value is course.scheduler), None)
     if event is None:
         return None
     if event.place.source is trace.source:
         return event.place
-    sites = (site.place for site in reversed(event.context.calls) if site.place.source is trace.source)
-    return next(sites, None)
+    return next((site.place for site in reversed(event.context.calls) if site.place.source is trace.source), None)
 
 
-def _finding(course: Course, verdict: Verdict, place: Place) -> Finding:
-    rounds = len(course.rates)
-    unit = course.unit
-    schedule = _described(course)
-    notes = [_loop_note(course)]
-    made = course.causes[0].place
-    if made.node is not place.node:
-        stepped = "the rate is set here" if course.scheduler is None else f"it is stepped here, once in every {unit}"
-        notes.append(Note(made, stepped))
-    confidence = Confidence.MEDIUM if course.relative else Confidence.HIGH
-    if verdict.kind == "never":
-        if verdict.since is None:
-            when = f"{schedule} does not lower it in any run"
-        else:
-            when = f"{schedule} would first lower it at {unit} {course.first + verdict.since}"
-        return Finding(
-            place,
-            f"the learning rate stays {_rate(course, 0)} in all {rounds} {unit}s of the run: {when}",
-            "the script speaks of a decay that it does not have",
-            f"derive the decay from the number of {unit}s, or leave it out",
-            tuple(notes),
-            confidence=confidence,
-        )
-    assert verdict.since is not None
-    since, faint = verdict.since, rounds - verdict.since
-    course_of_it = (
-        f"below 1 % of its start from {unit} {course.first + since} on, for {faint} of the run's {rounds} {unit}s "
-        f"({_rate(course, 0)} at the start, {_rate(course, -1)} at the end)"
-    )
-    if verdict.kind == "compounding":
-        return Finding(
-            place,
-            f"the decay is multiplied into the current learning rate again every {unit}, which brings it {course_of_it}",
-            "the current rate holds the earlier decays already, so they compound and training comes to a halt",
-            "set the rate from the initial one: `param_group['lr'] = initial_lr * decay`",
-            tuple(notes),
-            fix=next((_set_anew(event) for event in course.causes if isinstance(event, SetRate)), None),
-            severity=Severity.ERROR,
-            confidence=confidence,
-        )
+def _say_compounding(course: Course, since: int, place: Place) -> Finding:
     return Finding(
         place,
-        f"{schedule} brings the learning rate {course_of_it}",
-        "with so small a rate the weights hardly move: that part of the run teaches nothing",
-        f"derive the decay from the number of {unit}s (a cosine over the run, or one late fall), or keep the rate constant",
-        tuple(notes),
-        confidence=confidence,
+        f"{COMPOUNDS} {course.unit}, which brings it {_below(course, since)}",
+        HALT,
+        SET_ANEW,
+        _notes(course, place),
+        fix=next(filter(None, (_set_anew(change.event) for change in course.changes)), None),
+        severity=Severity.ERROR,
+        confidence=_confidence(course),
     )
 
 
-def _loop_note(course: Course) -> Note:
+def _say_never(course: Course, since: int, place: Place) -> Finding:
+    unit, rounds = course.unit, len(course.rates)
+    return Finding(
+        place,
+        f"the learning rate stays {_rate(course, 0)} in all {rounds} {unit}s of the run: {_why_never(course, since)}",
+        "the script speaks of a decay that it does not have",
+        f"derive the decay from the number of {unit}s, or leave it out",
+        _notes(course, place),
+        confidence=_confidence(course),
+    )
+
+
+def _say_faint(course: Course, since: int, place: Place) -> Finding:
+    return Finding(
+        place,
+        f"{_described(course)} brings the learning rate {_below(course, since)}",
+        "with so small a rate the weights hardly move: that part of the run teaches nothing",
+        f"derive the decay from the number of {course.unit}s (a cosine over the run, one late fall), or leave it out",
+        _notes(course, place),
+        confidence=_confidence(course),
+    )
+
+
+SAID: dict[Kind, Callable[[Course, int, Place], Finding]] = {
+    "compounding": _say_compounding,
+    "never": _say_never,
+    "faint": _say_faint,
+}
+
+
+def _confidence(course: Course) -> Confidence:
+    return Confidence.MEDIUM if course.relative else Confidence.HIGH
+
+
+def _below(course: Course, since: int) -> str:
+    rounds = len(course.rates)
+    return (
+        f"below 1 % of its start from {course.unit} {course.first + since} on, for {rounds - since} of the run's "
+        f"{rounds} {course.unit}s ({_rate(course, 0)} at the start, {_rate(course, -1)} at the end)"
+    )
+
+
+def _why_never(course: Course, since: int) -> str:
+    if course.scheduler is not None and course.scheduler.name == "CosineAnnealingLR":
+        return f"{_described(course)} has hardly begun when it ends"
+    if since == 0:
+        return "a step_size below 1 is no number of epochs"
+    return f"{_described(course)} would first lower it at {course.unit} {course.first + since}"
+
+
+def _notes(course: Course, place: Place) -> tuple[Note, ...]:
     loop = course.loop.node
-    node = loop.iter if isinstance(loop, cst.For) else loop
     defaults = " by default" if any(isinstance(leaf, Setting) for leaf in leaves(course.loop.count)) else ""
-    return Note(Place(course.loop.source, node), f"the run has {len(course.rates)} {course.unit}s{defaults}")
+    counted = Place(course.loop.source, loop.iter if isinstance(loop, cst.For) else loop)
+    notes = [Note(counted, f"the run has {len(course.rates)} {course.unit}s{defaults}")]
+    changed = course.changes[0].event.place
+    if changed.node is not place.node:
+        what = (
+            "the rate is set here" if course.scheduler is None else f"it is stepped here, once in every {course.unit}"
+        )
+        notes.append(Note(changed, what))
+    return tuple(notes)
 
 
 def _rate(course: Course, number: int) -> str:
@@ -437,24 +462,21 @@ def _rate(course: Course, number: int) -> str:
     return f"{rate:.3g}"
 
 
-def _times(factor: float) -> str:
-    return f"{factor:.3g} times"
-
-
 def _described(course: Course) -> str:
     """The schedule in the words of its numbers."""
     scheduler = course.scheduler
     if scheduler is None:
         return "the script's schedule"
-    options = Options(scheduler)
+    options, unit = Options(scheduler), course.unit
     if scheduler.name == "StepLR":
-        size, gamma = options.number(1, "step_size"), options.number(2, "gamma", 0.1)
-        return f"StepLR (times {gamma:g} every {size:g} {course.unit}s)"
+        size = options.number(1, "step_size")
+        every = unit if size == 1 else f"{size:g} {unit}s"
+        return f"StepLR (times {options.number(2, 'gamma', 0.1):g} every {every})"
     if scheduler.name == "MultiStepLR":
-        milestones = numbers(options.value(1, "milestones")) or []
-        return f"MultiStepLR (times {options.number(2, 'gamma', 0.1):g} at {', '.join(f'{each:g}' for each in milestones)})"
+        milestones = ", ".join(f"{each:g}" for each in numbers(options.value(1, "milestones")) or [])
+        return f"MultiStepLR (times {options.number(2, 'gamma', 0.1):g} at {milestones})"
     if scheduler.name == "ExponentialLR":
-        return f"ExponentialLR (times {options.number(1, 'gamma'):g} every {course.unit})"
+        return f"ExponentialLR (times {options.number(1, 'gamma'):g} every {unit})"
     if scheduler.name == "CosineAnnealingLR":
-        return f"CosineAnnealingLR over {options.number(1, 'T_max'):g} {course.unit}s"
+        return f"CosineAnnealingLR over {options.number(1, 'T_max'):g} {unit}s"
     return scheduler.name

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
-from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.seeding import GLOBAL, Cause, Seeding, cause_of, contains, imported_as, listed, seeding_of
+from nnlint.rule import Finding, Note, Place, rule
+from nnlint.symbolic.seeding import GLOBAL, Seeding, cause_of, seed_before, seeding_of, seeds_in_words, unlike
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import RandomUse, Trace
-
-SEEDERS = {"torch": "torch.manual_seed(0)", "numpy": "np.random.seed(0)", "random": "random.seed(0)"}
-"""How each global generator is seeded."""
 
 COMMENTED = re.compile(r"#.*\b(manual_seed\w*|(?:np|numpy|random)(?:\.random)?\.seed|seed_everything|set_seed)\s*\(")
 """A line that would seed if it were no comment."""
@@ -26,7 +23,8 @@ COMMENTED = re.compile(r"#.*\b(manual_seed\w*|(?:np|numpy|random)(?:\.random)?\.
     "NN201",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("__main__", "import torch", "from torch", "lightning", "fastai", "transformers", "ignite"),
+    mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
+    roots=(),
 )
 def missing_seed(trace: Trace) -> Iterator[Finding]:
     """A script that trains draws its weights and the order of its data without a seed.
@@ -96,25 +94,23 @@ def missing_seed(trace: Trace) -> Iterator[Finding]:
         return
     draw, cause = first
     built = f"{cause.model} draws its initial weights" if cause.model and "initial weights" in draw.what else draw.what
-    drawn = [generator for generator in GLOBAL if seeding.drawn(generator)]
+    drawn = [generator for generator in GLOBAL if seeding.drawn(generator)] or ["torch"]
     yield Finding(
         place=cause.place,
         message=f"this script trains without a seed, and {built}",
         why="each run starts from other numbers, so no two results can be compared",
-        advice=f"call {listed([SEEDERS[generator] for generator in drawn])} before the first draw",
+        advice=f"call {seeds_in_words(drawn)} before the first draw",
         notes=tuple(evidence(seeding, draw)),
-        fix=seed_before(seeding, draw, cause, drawn),
+        fix=seed_before(seeding, draw, drawn),
         confidence=Confidence.HIGH,
     )
 
 
 def evidence(seeding: Seeding, first: RandomUse) -> Iterator[Note]:
-    """The first draw from each generator, where the training begins, and a seed that was commented out."""
-    seen: set[str] = set()
-    for draw in (first, *seeding.draws):
-        if draw.generator not in seen:
-            seen.add(draw.generator)
-            yield Note(draw.place, f"{draw.what}, from the unseeded generator of {draw.generator}")
+    """The first draw of all, of the weights and of each generator; where training begins; a seed commented out."""
+    weights = [draw for draw in seeding.drawn("torch") if "weights" in draw.what]
+    each = [draw for generator in GLOBAL for draw in seeding.drawn(generator)[:1]]
+    yield from (Note(draw.place, draw.what) for draw in unlike([first, *each, *weights[:1]]))
     yield Note(seeding.trains.place, "the training begins here")
     commented = commented_seed(seeding.trace)
     if commented is not None:
@@ -133,21 +129,3 @@ def commented_seed(trace: Trace) -> tuple[Place, str] | None:
                 return Place(trace.source, node), line.comment.value.lstrip("# ")
         stack += reversed(node.children)
     return None
-
-
-def seed_before(seeding: Seeding, draw: RandomUse, cause: Cause, drawn: list[str]) -> Fix | None:
-    """The seeds, before the statement of the first draw: only where that is run once, and names torch as it does."""
-    if cause.depth > 1 or any(contains(loop.node, cause.place.node) for loop in draw.context.loops):
-        return None
-    lines: list[str] = []
-    for generator in drawn:
-        name = imported_as(seeding.trace, generator)
-        if name is None:
-            if generator == "torch":
-                return None
-            name = generator
-            lines.append(f"import {generator}")
-        call = {"torch": "manual_seed(0)", "numpy": "random.seed(0)", "random": "seed(0)"}[generator]
-        lines.append(f"{name}.{call}")
-    edit = Edit("before", cause.place, "\n".join(lines))
-    return Fix(f"seed {listed(drawn)} before the first draw", (edit,), safe=False)

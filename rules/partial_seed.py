@@ -15,22 +15,24 @@ from nnlint.symbolic.library.frameworks import SELF_SEEDING
 from nnlint.symbolic.library.generators import spoken
 from nnlint.symbolic.scalar import number
 from nnlint.symbolic.seeding import (
+    SEEDERS,
     Seeding,
     calls_in,
     cause_of,
-    computed_at,
-    implied,
-    imported_as,
     listed,
+    origins,
+    same_conditions,
+    seed_before,
     seeding_of,
+    seeds_as_code,
+    seeds_in_words,
+    unlike,
 )
-from nnlint.symbolic.values import Operation, Unknown, Value, resolve_setting
+from nnlint.symbolic.values import Object, Origin, Value, resolve_setting
 from nnlint.symbolic.words import words_of
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import RandomUse, Seed, Trace
-
-SEEDERS = {"torch": "torch.manual_seed", "numpy": "np.random.seed", "random": "random.seed"}
 
 CLOCKS = re.compile(
     r"^(?:time\.\w+|datetime\.datetime\.\w+|datetime\.\w+|random\.\w+|numpy\.random\.\w+|os\.urandom|secrets\.\w+"
@@ -39,8 +41,11 @@ CLOCKS = re.compile(
 """Functions that give another number in every run."""
 
 REPORTS = frozenset(
-    "print info warning debug log write dump dumps save update add_text add_hparams log_hyperparams set_description echo "
-    "critical pprint append writerow config init basicConfig".split()
+    (
+        *("print", "pprint", "echo", "write", "writerow", "append", "set_description"),
+        *("debug", "info", "warning", "critical", "log", "log_hyperparams", "add_text", "add_hparams"),
+        *("save", "dump", "dumps", "update", "config", "init"),
+    )
 )
 """Functions that tell or keep what they are given."""
 
@@ -49,7 +54,8 @@ REPORTS = frozenset(
     "NN202",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("__main__", "import torch", "from torch", "lightning", "fastai", "transformers", "ignite"),
+    mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
+    roots=(),
 )
 def partial_seed(trace: Trace) -> Iterator[Finding]:
     """A seed that does not reach all that a training script draws.
@@ -135,10 +141,10 @@ def torch_without_seed(seeding: Seeding) -> Finding | None:
     drawn = seeding.drawn("torch")
     if not drawn or seeding.seeding("torch"):
         return None
-    main = [seed for seed in seeding.seeds if not seed.in_worker]
-    if not main and not seeding.seeds:
+    if not seeding.seeds:
         return None
-    seeds = [seed for seed in main if "own" not in seed.generators] or seeding.seeds
+    main = [seed for seed in seeding.seeds if not seed.in_worker]
+    seeds = [seed for seed in main if "own" not in seed.generators] or main or seeding.seeds
     seed = seeds[0]
     return finding(
         seeding,
@@ -146,8 +152,8 @@ def torch_without_seed(seeding: Seeding) -> Finding | None:
         f"{how(seeds)}, while {drawn[0].what} from torch's generator, which has no seed",
         "weights, shuffles and dropout are other ones in each run",
         "call torch.manual_seed with a fixed number before the model is built",
-        [*map(draw_note, first_each(drawn))],
-        fix=also_seed(seeding, seed, ["torch"]),
+        [*map(draw_note, unlike(drawn)[:3])],
+        fix=also_seed(seeding, seed, ["torch"]) or seed_before(seeding, drawn[0], ["torch"]),
     )
 
 
@@ -155,17 +161,16 @@ def how(seeds: list[Seed]) -> str:
     """What the seeds of a script come to, in words."""
     main = [seed for seed in seeds if not seed.in_worker]
     generators = frozenset().union(*(seed.generators for seed in main))
-    if generators - {"own", "cuda"}:
-        main = [seed for seed in main if seed.generators - {"own", "cuda"}]
+    reached = listed(list(dict.fromkeys(name for seed in main for name in SEEDERS if name in seed.generators)))
+    if reached:
+        main = [seed for seed in main if seed.generators & SEEDERS.keys()]
     names = list(dict.fromkeys(by(seed) for seed in main or seeds))
-    spelt = listed(names)
-    if all(seed.in_worker for seed in seeds):
-        return f"{spelt} seeds only the loader's worker processes"
-    if generators == {"cuda"}:
-        return f"{spelt} seeds only the generators of the GPU"
-    if generators == {"own"}:
-        return "only a split is seeded" if "split" in spelt or "Fold" in spelt else f"{spelt} seeds only a generator of its own"
-    return f"{spelt} {'seeds' if len(names) == 1 else 'seed'} only {listed(sorted(generators - {'own', 'cuda'}))}"
+    verb = "seeds" if len(names) == 1 else "seed"
+    if not main:
+        reached = "the loader's worker processes"
+    elif "cuda" in generators:
+        reached = reached or "the generators of the GPU"
+    return f"{listed(names)} {verb} only {reached or 'a generator of its own'}"
 
 
 def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
@@ -177,12 +182,29 @@ def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
             return finding(
                 seeding,
                 cuda,
-                f"with a GPU only its own generators are seeded, while {drawn[0].what} from torch's generator of the CPU",
+                f"with a GPU only the GPU is seeded, while {drawn[0].what} from torch's generator of the CPU",
                 "weights and shuffles are drawn on the CPU, and are other ones in each run",
                 "call torch.manual_seed in both cases: it seeds the generators of the GPUs as well",
                 [Note(torch_seeds[0].place, "torch is seeded only without a GPU"), draw_note(drawn[0])],
+                fix=torch_instead(cuda),
             )
     return None
+
+
+def torch_instead(cuda: Seed) -> Fix | None:
+    """``torch.manual_seed`` in the place of ``torch.cuda.manual_seed``."""
+    node = cuda.place.node
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        module = node.func.value
+        if isinstance(module, cst.Attribute) and module.attr.value == "cuda":
+            edits = (Edit("replace", Place(cuda.place.source, node.func), f"{code(cuda, module.value)}.manual_seed"),)
+            return Fix("seed torch, which seeds the GPU as well", edits)
+    return None
+
+
+def code(seed: Seed, node: cst.CSTNode) -> str:
+    """The text of a node of the file that a seed stands in."""
+    return seed.place.source.module.code_for_node(node)
 
 
 def _excluded(seed: Seed, taken: set[tuple[int, bool]]) -> bool:
@@ -190,14 +212,14 @@ def _excluded(seed: Seed, taken: set[tuple[int, bool]]) -> bool:
 
 
 def seed_after_draw(seeding: Seeding) -> Finding | None:
-    """torch is seeded once weights or a split have been drawn."""
+    """The seed of torch is set once weights or a split have been drawn."""
     seeds = seeding.seeding("torch")
     if not seeds or seeds[0].by in SELF_SEEDING:
         return None
     seed = seeds[0]
     moment = seeding.order[id(seed)]
     at_once = [draw for draw in seeding.drawn("torch") if not draw.in_worker and "the loader" not in draw.what]
-    before = [d for d in at_once if seeding.order[id(d)] < moment and implied(d.context, seed.context)]
+    before = [d for d in at_once if seeding.order[id(d)] < moment and same_conditions(d.context, seed.context)]
     redrawn = any("initial weights" in draw.what for draw in at_once if seeding.order[id(draw)] > moment)
     if not before or redrawn:
         return None
@@ -215,33 +237,24 @@ def drawn_seed(seeding: Seeding) -> Finding | None:
     """The seed itself is drawn, or read off the clock, and nobody is told what it was."""
     for seed in seeding.seeds:
         source = clock(seed.value)
-        if source and not seed.in_worker and "own" not in seed.generators and not is_reported(seeding.trace, seed):
+        if source and not seed.in_worker and "own" not in seed.generators and not is_reported(seed):
             return finding(
                 seeding,
                 seed,
-                f"the seed is taken from {source} and neither printed nor saved",
+                f"the seed is taken from {spoken(source.op)} and neither printed nor saved",
                 "it is another one in each run, and no run can be repeated",
                 "use a fixed number, or print the seed and save it with the results",
+                [Note(Place(source.source, source.node), f"{spoken(source.op)} gives another number in each run")],
             )
     return None
 
 
-def clock(value: Value | None) -> str:
-    """The function that gives another number in every run, if a value comes from one."""
-    stack, steps = [value], 0
-    while stack and steps < 20:
-        steps += 1
-        item = stack.pop()
-        if isinstance(item, Operation):
-            stack += item.args
-        elif isinstance(item, Unknown) and item.origin is not None:
-            if CLOCKS.match(item.origin.op):
-                return spoken(item.origin.op)
-            stack += item.origin.inputs
-    return ""
+def clock(value: Value | None) -> Origin | None:
+    """The call that gives another number in each run, if a value comes from one."""
+    return next((origin for origin in origins(value) if CLOCKS.match(origin.op)), None)
 
 
-def is_reported(trace: Trace, seed: Seed) -> bool:
+def is_reported(seed: Seed) -> bool:
     """Whether a name that the seed goes by is printed, logged or saved somewhere in its file."""
     node = seed.place.node
     names = words_of(node.args[0].value) if isinstance(node, cst.Call) and node.args else set()
@@ -262,7 +275,7 @@ class Leak:
 
 
 def others_without_seed(seeding: Seeding) -> Finding | None:
-    """torch is seeded, while numpy, random or a generator of its own is drawn from without a seed."""
+    """The seed reaches torch, while numpy, random or a generator of its own is drawn from without a seed."""
     seeds = [seed for seed in seeding.seeding("torch") if seed.by not in SELF_SEEDING]
     leaks = [leak for generator in ("numpy", "random", "own") if (leak := leak_of(seeding, generator)) is not None]
     if not seeds or not leaks:
@@ -279,8 +292,7 @@ def others_without_seed(seeding: Seeding) -> Finding | None:
         "the run repeats only as long as worker processes load the samples, whose state follows from torch's seed"
         if settled
         else "what is drawn there is another one in each run",
-        " and ".join(f"call {SEEDERS[generator]} with the same number" for generator in missing)
-        or "give that generator a seed",
+        f"call {seeds_in_words(missing, '…')} with the same number" if missing else "give that generator a seed",
         [draw_note(leak.draw) for leak in worst],
         fix=also_seed(seeding, seeds[0], missing) if missing else None,
     )
@@ -300,11 +312,8 @@ def leak_of(seeding: Seeding, generator: str) -> Leak | None:
     return Leak(generator, draws[0], settled=generator != "own" and all(map(has_workers, seeding.loaders)))
 
 
-def has_workers(loader: object) -> bool:
+def has_workers(loader: Object) -> bool:
     """Whether worker processes load the samples, as far as the script says."""
-    from nnlint.symbolic.values import Object
-
-    assert isinstance(loader, Object)
     workers = loader.arguments.get(5, "num_workers")
     count = number(resolve_setting(workers))
     return workers is not None and count != 0
@@ -316,7 +325,7 @@ def option_without_use(seeding: Seeding) -> Finding | None:
     if call is None:
         return None
     option = next(arg.value.value.strip("'\"") for arg in call.args if isinstance(arg.value, cst.SimpleString))
-    notes = [draw_note(draw) for draw in first_each(seeding.drawn("torch"))]
+    notes = [draw_note(draw) for draw in unlike(seeding.drawn("torch"))[:3]]
     if seeding.seeds:
         notes = [Note(seeding.seeds[0].place, "this is the seed, whatever the option says")]
     return Finding(
@@ -342,13 +351,10 @@ GAPS = (
 
 
 def by(seed: Seed) -> str:
-    """The function that seeds, as a script would write it."""
-    return spoken(seed.by)
-
-
-def first_each(draws: list[RandomUse]) -> list[RandomUse]:
-    """The first three draws that are not alike."""
-    return list({draw.what: draw for draw in reversed(draws)}.values())[::-1][:3]
+    """The function or argument that seeds, as a script would write it."""
+    if seed.by.startswith("sklearn."):
+        return "random_state"
+    return "Generator.manual_seed" if seed.by == "torch.Generator" else spoken(seed.by)
 
 
 def draw_note(draw: RandomUse, prefix: str = "") -> Note:
@@ -386,14 +392,6 @@ def also_seed(seeding: Seeding, seed: Seed, generators: list[str]) -> Fix | None
     moment = seeding.order[id(seed)]
     if any(seeding.order[id(draw)] < moment for generator in generators for draw in seeding.drawn(generator)):
         return None
-    value = source.module.code_for_node(node.args[0].value)
-    lines: list[str] = []
-    for generator in generators:
-        name = imported_as(seeding.trace, generator)
-        if name is None:
-            name = generator
-            lines.append(f"import {generator}")
-        function = {"torch": "manual_seed", "numpy": "random.seed", "random": "seed"}[generator]
-        lines.append(f"{name}.{function}({value})")
-    edit = Edit("after", seed.place, "\n".join(lines))
-    return Fix(f"seed {' and '.join(generators)} too", (edit,), safe=False)
+    value = code(seed, node.args[0].value)
+    edit = Edit("after", seed.place, seeds_as_code(seeding.trace, generators, value))
+    return Fix(f"seed {listed(generators)} too", (edit,))

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.library.tensors import is_array
+from nnlint.symbolic.library.arguments import is_array
+from nnlint.symbolic.regrouping import Misplaced, Regrouping, regroup
 from nnlint.symbolic.scalar import evaluate
-from nnlint.symbolic.shapes import (
-    ARITHMETIC,
-    LARGEST,
-    Monomial,
-    Regrouping,
-    as_operation,
-    is_minus_one,
-    regroup,
-    spelled,
-)
+from nnlint.symbolic.sizes import ARITHMETIC, LARGEST, Atom, Monomial, as_operation, is_minus_one, monomial, spelled
 from nnlint.symbolic.trace import Reshape
-from nnlint.symbolic.values import Choice, Const, Operation, Symbol, Tensor, Unknown, Value, same, shape_of
+from nnlint.symbolic.values import (
+    Choice,
+    Const,
+    Operation,
+    Symbol,
+    Tensor,
+    Unknown,
+    Value,
+    alternatives,
+    same,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
@@ -34,12 +37,14 @@ JOINED = frozenset(("torch.cat", "torch.concat", "torch.nn.functional.pad", "num
 """An axis lengthened by these and then viewed with its neighbour's size is skewed on purpose (relative attention)."""
 
 
+PERMUTING = frozenset((".permute", ".transpose", ".swapaxes", "torch.permute", "torch.transpose", "torch.swapaxes"))
+
 KEEPING = frozenset(("getitem", ".view", ".reshape", ".view_as", ".contiguous"))
 
 EXPRESSIONS = ARITHMETIC | {"==", "!=", "<", "<=", ">", ">=", "and", "or", "not"}
 
 
-@rule("NN203", severity=Severity.ERROR, since="0.1.0", mentions=("view", "reshape"))
+@rule("NN203", severity=Severity.ERROR, since="0.1.0", mentions=(".view(", "reshape("), roots=("view", "reshape"))
 def view_for_permute(trace: Trace) -> Iterator[Finding]:
     """A view or reshape that asks for the dimensions in another order than they are in.
 
@@ -106,10 +111,18 @@ def view_for_permute(trace: Trace) -> Iterator[Finding]:
                 continue
         verdicts.setdefault(id(event.place.node), []).append((event, judged))
     for readings in verdicts.values():
-        if all(judged.verdict == "mixed" for _, judged in readings):
-            event, judged = readings[0]
-            if not _is_meant(event, judged):
-                yield _finding(event, judged)
+        found = next(((event, judged) for event, judged in readings if judged.verdict == "mixed"), None)
+        if found is None or _is_meant(*found):
+            continue
+        if all(judged.verdict == "mixed" or _is_special(judged, found[1]) for _, judged in readings):
+            yield _finding(*found)
+
+
+def _is_special(judged: Regrouping, mixed: Regrouping) -> bool:
+    """Whether the order is kept only because a size that is mixed elsewhere is 1 here."""
+    return len(judged.dims) == len(mixed.dims) and any(
+        one.is_one and not other.is_one for one, other in zip(judged.dims, mixed.dims, strict=True)
+    )
 
 
 def _is_contradictory(event: Reshape) -> bool:
@@ -129,13 +142,14 @@ def _judged(event: Reshape) -> Regrouping | None:
 
 
 def _open_dims(event: Reshape) -> tuple[Value, ...] | None:
-    """The sizes of a tensor known from both ends, all that may lie between in one."""
+    """The sizes of a tensor known at both ends, all that may lie between in one.
+
+    With more than one known in front the two ends might overlap.
+    """
     axes = shape_of(event.operand).axes
-    front = next(axis for axis in range(len(axes) + 1) if axis not in axes)
-    back = next(axis for axis in range(-1, -len(axes) - 2, -1) if axis not in axes) + 1
-    if not front or not back or len(axes) != front - back:
+    if set(axes) not in ({0, -1}, {0, -2, -1}):
         return None
-    return (*(axes[axis] for axis in range(front)), Symbol(), *(axes[axis] for axis in range(back, 0)))
+    return (axes[0], Symbol(), *(axes[axis] for axis in sorted(axes) if axis < 0))
 
 
 def _asked_dims(event: Reshape) -> tuple[Value, ...] | None:
@@ -150,15 +164,25 @@ def _asked_dims(event: Reshape) -> tuple[Value, ...] | None:
     return (axes.get(0, Symbol()), *asked)
 
 
-def _ancestors(value: Value, steps: Container[str] | None = None, limit: int = 60) -> Iterator[Value]:
-    """The tensors that a tensor was computed from, nearest first; through ``steps`` only, if they are given."""
+def _keeps_elements(op: str) -> bool:
+    """Whether the elements only come in other pieces."""
+    return op in KEEPING
+
+
+def _computes(op: str) -> bool:
+    """Whether an operation is surely no layer: what these learn, a view after them cannot take back."""
+    return op != "call" and not (op.startswith("torch.nn.") and op[len("torch.nn.")].isupper())
+
+
+def _ancestors(value: Value, follow: Callable[[str], bool], limit: int = 60) -> Iterator[Value]:
+    """The tensors that a tensor was computed from, nearest first, through the operations to ``follow``."""
     queue, seen = [value], {id(value)}
     while queue and limit > 0:
         item = queue.pop(0)
         limit -= 1
         yield item
         origin = item.origin
-        if origin is None or (steps is not None and origin.op not in steps):
+        if origin is None or not follow(origin.op):
             continue
         for earlier in origin.inputs:
             if isinstance(earlier, (Tensor, Unknown)) and id(earlier) not in seen:
@@ -168,7 +192,7 @@ def _ancestors(value: Value, steps: Container[str] | None = None, limit: int = 6
 
 def _is_undone(event: Reshape, judged: Regrouping, mixed: Mapping[int, Regrouping]) -> bool:
     """Whether the view brings back the sizes that a mixing view before has changed; that one is the mistake."""
-    for value in _ancestors(event.operand):
+    for value in _ancestors(event.operand, _computes):
         before = mixed.get(id(value))
         if before is not None and _same_sizes(before.dims, judged.sizes) and _same_sizes(before.sizes, judged.dims):
             return True
@@ -176,7 +200,11 @@ def _is_undone(event: Reshape, judged: Regrouping, mixed: Mapping[int, Regroupin
 
 
 def _same_sizes(one: tuple[Monomial, ...], other: tuple[Monomial, ...]) -> bool:
-    return [size for size in one if not size.is_one] == [size for size in other if not size.is_one]
+    """Whether sizes may be the same: those that nobody has named may be anything."""
+    left, right = ([size for size in sizes if not size.is_one] for sizes in (one, other))
+    return len(left) == len(right) and all(
+        here == there or not spelled(here) or not spelled(there) for here, there in zip(left, right, strict=True)
+    )
 
 
 def _is_meant(event: Reshape, judged: Regrouping) -> bool:
@@ -184,10 +212,35 @@ def _is_meant(event: Reshape, judged: Regrouping) -> bool:
     origin = event.operand.origin
     if origin is not None and origin.op.rpartition(".")[2].removeprefix("new_").removesuffix("_like") in MADE:
         return True
-    for value in _ancestors(event.operand, KEEPING):
+    for value in _ancestors(event.operand, _keeps_elements):
         if value.origin is not None and value.origin.op in JOINED and any(map(_is_sum, shape_of(value).dims or ())):
             return True
-    return all(_comes_to_one(event, evidence.ratio) for evidence in judged.misplaced)
+    return _is_shuffled(event, judged) or not any(_is_certain(event, evidence) for evidence in judged.misplaced)
+
+
+def _is_shuffled(event: Reshape, judged: Regrouping) -> bool:
+    """Whether the axes were permuted in the same breath for a view that would be in order without that.
+
+    If it also leaves open what one of them becomes, it is a shuffle: two axes of one size have different meanings.
+    """
+    open_axis = next((axis for axis, size in enumerate(event.sizes) if is_minus_one(size)), None)
+    mixed = [after for _, after in judged.blocks if any(evidence.target in after for evidence in judged.misplaced)]
+    if open_axis is None or not any(open_axis in after for after in mixed):
+        return False
+    value: Value = event.operand
+    while value.origin is not None and value.origin.op == ".contiguous":
+        value = value.origin.inputs[0]
+    if value.origin is None or value.origin.op not in PERMUTING:
+        return False
+    dims = shape_of(value.origin.inputs[0]).dims
+    return dims is not None and regroup(dims, event.sizes).verdict == "ordered"
+
+
+def _is_certain(event: Reshape, evidence: Misplaced) -> bool:
+    """Whether both the size in question and the sizes that it is mixed with are more than 1, and not decided alike."""
+    if all(isinstance(atom.value, Choice) for atom in (*evidence.wanted.atoms, *evidence.ratio.atoms)):
+        return not (evidence.wanted.powers and evidence.ratio.powers)
+    return not _comes_to_one(event, evidence.ratio) and not _comes_to_one(event, evidence.wanted)
 
 
 def _is_sum(size: Value) -> bool:
@@ -196,14 +249,21 @@ def _is_sum(size: Value) -> bool:
 
 
 def _comes_to_one(event: Reshape, ratio: Monomial) -> bool:
-    """Whether the mixed sizes are 1: a condition around says so, or the defaults do and no condition speaks of them."""
+    """Whether sizes are 1: a condition around says so, or the defaults do and no condition speaks of them."""
     involved = {id(part) for atom in ratio.atoms for part in _parts(atom.value)}
     mentioned = False
     for condition in event.context.conditions:
         if condition.outcome and any(_says_one(part, involved) for part in _parts(condition.test)):
             return True
         mentioned = mentioned or any(id(part) in involved for part in _parts(condition.test))
-    return not mentioned and evaluate(ratio.value()) == 1
+    if mentioned:
+        return False
+    optional = all(map(_may_be_one, ratio.atoms)) and bool(ratio.powers) and ratio.numerator == ratio.denominator
+    return optional or evaluate(ratio.value()) == 1
+
+
+def _may_be_one(atom: Atom) -> bool:
+    return any(isinstance(side, Const) and side.value == 1 for side in alternatives(atom.value))
 
 
 def _parts(value: Value) -> list[Value]:
@@ -243,7 +303,7 @@ def _says_one(test: Value, involved: set[int]) -> bool:
 
 
 def _finding(event: Reshape, judged: Regrouping) -> Finding:
-    evidence = judged.misplaced[0]
+    evidence = max(judged.misplaced, key=lambda part: _weight(judged, part))
     names, asked = _names(judged)
     before = f"({', '.join(names)})"
     wanted = spelled(evidence.wanted) or names[evidence.source]
@@ -254,13 +314,19 @@ def _finding(event: Reshape, judged: Regrouping) -> Finding:
     return Finding(
         event.place,
         message=f"{event.method} reads {before} as ({', '.join(asked)}) although no element moves",
-        why=f"elements along {wanted} and {there} are mixed, which no later layer can undo",
+        why=f"elements along {wanted} and {there} are mixed, and nothing fails",
         advice="bring the axes into order with permute or transpose, then change the sizes",
         notes=(*_known_from(event, before), Note(event.place, asks)),
         fix=_fix(event, judged),
         severity=None if certain else Severity.WARNING,
         confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
     )
+
+
+def _weight(judged: Regrouping, evidence: Misplaced) -> int:
+    """How easily a piece of evidence is understood: best a whole axis that is asked for as a whole."""
+    whole = evidence.wanted == judged.dims[evidence.source]
+    return whole + (whole and evidence.wanted == judged.sizes[evidence.target])
 
 
 def _names(judged: Regrouping) -> tuple[list[str], list[str]]:
@@ -304,7 +370,7 @@ def _fix(event: Reshape, judged: Regrouping) -> Fix | None:
     tensor = module.code_for_node(tensor_node)
     sizes = [module.code_for_node(arg.with_changes(comma=cst.MaybeSentinel.DEFAULT)) for arg in given]
     array = origin.op.startswith("numpy.") or is_array(event.operand)
-    order = _order(judged)
+    order = _matched(judged.dims, judged.sizes)
     if order is not None:
         moved = f"{tensor}.{_moved(order, array)}"
         if [judged.dims[axis] for axis in order] != list(judged.sizes):
@@ -312,15 +378,42 @@ def _fix(event: Reshape, judged: Regrouping) -> Fix | None:
         elif not array:
             moved += ".contiguous()"
         return Fix("move the axes instead", (Edit("replace", event.place, moved),))
-    split = _split(judged)
-    if split is None or len(sizes) != len(event.sizes) or any(map(is_minus_one, event.sizes)):
+    if len(given) != len(event.sizes):
         return None
-    cut = f"{tensor}.{event.method}({', '.join(sizes[axis] for axis in split)})"
-    text = f"{cut}.{_moved([split.index(axis) for axis in range(len(split))], array)}"
-    return Fix(
-        "cut the axes in their own order, then move them",
-        (Edit("replace", event.place, text if array else f"{text}.contiguous()"),),
-    )
+    wholes = [(arg.value, size) for arg, size in zip(given, judged.sizes, strict=True)]
+    factors = [
+        piece
+        for (written, part), size in zip(wholes, event.sizes, strict=True)
+        for piece in _pieces(written, size, part)
+    ]
+    for pieces in (wholes, factors):
+        order = _matched(tuple(size for _, size in pieces), judged.dims)
+        if order is not None:
+            break
+    else:
+        return None
+    names = [module.code_for_node(pieces[place][0]) for place in order]
+    cut = f"{tensor}.{event.method}({', '.join(names)})"
+    moved = f"{cut}.{_moved([order.index(place) for place in range(len(order))], array)}"
+    if len(pieces) > len(given):
+        moved += f".reshape({', '.join(sizes)})"
+    elif not array:
+        moved += ".contiguous()"
+    return Fix("cut the axes in their own order, then move them", (Edit("replace", event.place, moved),))
+
+
+def _pieces(node: cst.BaseExpression, size: Value, part: Monomial) -> list[tuple[cst.BaseExpression, Monomial]]:
+    """The factors of a size as they are written, with what each comes to."""
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+        expression = as_operation(size)
+        if expression is not None and expression.op == "*" and len(expression.args) == 2:
+            left, right = (monomial(arg) for arg in expression.args)
+            if left is not None and right is not None and left * right == part:
+                return [
+                    *_pieces(node.left, expression.args[0], left),
+                    *_pieces(node.right, expression.args[1], right),
+                ]
+    return [(node, part)]
 
 
 def _moved(order: list[int], array: bool) -> str:
@@ -329,16 +422,6 @@ def _moved(order: list[int], array: bool) -> str:
     if len(differing) == 2:
         return f"{'swapaxes' if array else 'transpose'}({differing[0]}, {differing[1]})"
     return f"{'transpose' if array else 'permute'}({', '.join(map(str, order))})"
-
-
-def _order(judged: Regrouping) -> list[int] | None:
-    """The source axes in the order in which the target names them; None unless it names each once and whole."""
-    return _matched(judged.dims, judged.sizes)
-
-
-def _split(judged: Regrouping) -> list[int] | None:
-    """The target axes in the order of the source that they are parts of; None unless each is a part of one."""
-    return _matched(judged.sizes, judged.dims)
 
 
 def _matched(parts: tuple[Monomial, ...], wholes: tuple[Monomial, ...]) -> list[int] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping as Table
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Table
 
 from nnlint.symbolic.values import (
     Attribute,
@@ -63,14 +64,18 @@ def parents(value: Value, assumed: Assumed | None = None) -> list[Value]:
     return found
 
 
-def ancestors(value: Value, assumed: Assumed | None = None) -> Iterator[Value]:
-    """The value and everything it was made of, nearest first, each once."""
+def ancestors(
+    value: Value, assumed: Assumed | None = None, barrier: Callable[[Value], bool] | None = None
+) -> Iterator[Value]:
+    """The value and everything it was made of, nearest first, each once; not beyond what ``barrier`` holds for."""
     seen = {id(value)}
     queue = [value]
     for item in queue:
         yield item
         if len(queue) > FARTHEST:
             return
+        if barrier is not None and barrier(item):
+            continue
         for parent in parents(item, assumed):
             if id(parent) not in seen:
                 seen.add(id(parent))

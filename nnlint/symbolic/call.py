@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nnlint.symbolic.values import Arguments, Origin, Shape, Tensor, Unknown, Value
+from nnlint.symbolic.values import Arguments, Origin, Shape, Tensor, Unknown, Value, snapshot
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -37,9 +37,10 @@ class Call:
 
     @property
     def inputs(self) -> tuple[Value, ...]:
-        """The receiver and all arguments, as the inputs of an origin."""
+        """The receiver and all arguments, as the inputs of an origin: containers with what they hold at this time."""
         receiver = () if self.receiver is None else (self.receiver,)
-        return receiver + self.arguments.positional + tuple(self.arguments.keywords.values())
+        given = receiver + self.arguments.positional + tuple(self.arguments.keywords.values())
+        return tuple(map(snapshot, given))
 
     def origin(self, *inputs: Value) -> Origin:
         """An origin at this call; without arguments, from all of its inputs."""

@@ -246,8 +246,9 @@ def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTN
 
 def unknown_result(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Unknown:
     """The value of a call of something nobody knows: it remembers the callee and what went in."""
-    if isinstance(callee, Unknown) and generators.speaks_of_seeding(callee.name, known=False):
-        generators.assume_seed(Call(executor, executor.module.source, node, callee.name, None, arguments))
+    if isinstance(callee, Unknown):
+        site = Call(executor, executor.module.source, node, callee.name, None, arguments)
+        generators.note_unknown(site, known=False)
     inputs = (callee, *arguments.positional, *arguments.keywords.values())
     return Unknown(origin=Origin("call", inputs, executor.module.source, node))
 
@@ -302,10 +303,11 @@ def call_library(executor: Executor, callee: Library, arguments: Arguments, node
     if handler is not None:
         return handler(site)
     kind = kind_of(path)
+    if not kind:
+        head = path.partition(".")[0]
+        generators.note_unknown(site, known=head in INSTALLED or head == "builtins")
     if kind is not None:
         return build(executor, path, kind, arguments, node)
-    if generators.speaks_of_seeding(path, known=path.partition(".")[0] in INSTALLED):
-        generators.assume_seed(site)
     inputs = (*arguments.positional, *arguments.keywords.values())
     return Unknown(origin=Origin(path, inputs, executor.module.source, node))
 
@@ -342,8 +344,6 @@ def call_attribute(executor: Executor, callee: Attribute, arguments: Arguments, 
         handler = METHODS.get(name)
         if handler is not None and not python.is_text_method(receiver, name, arguments):
             return handler(site)
-        if generators.speaks_of_seeding(name, known=True):
-            generators.assume_seed(site)
         return site.unknown()
     if is_numeric(receiver):
         if name in BOOLEAN and all(map(is_numeric, arguments.positional)):

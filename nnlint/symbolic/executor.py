@@ -27,6 +27,7 @@ from nnlint.symbolic.values import (
     Tensor,
     Unknown,
     Value,
+    snapshot,
 )
 
 STEPS_PER_SCRIPT = 30_000
@@ -99,8 +100,9 @@ class Executor:
         return Context(self.calls, self.loops, self.conditions, self.round)
 
     def emit(self, event: type[Event], node: cst.CSTNode, **fields: Any) -> None:
-        """Write an event down."""
-        self.run.events.append(event(place=self.place(node), context=self.context(), **fields))
+        """Write an event down, with what its containers hold at this time."""
+        told = {name: snapshot(value) if isinstance(value, Value) else value for name, value in fields.items()}
+        self.run.events.append(event(place=self.place(node), context=self.context(), **told))
 
     # --- evaluating --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from nnlint.symbolic import calls, imports, loops
 from nnlint.symbolic.branches import join
 from nnlint.symbolic.indexing import IndexItem, index, shape_slice
 from nnlint.symbolic.library import BUILTINS, canonical, knows
-from nnlint.symbolic.library.tensors import binary
+from nnlint.symbolic.library.products import binary
 from nnlint.symbolic.scalar import evaluate, is_numeric, operation, truth
 from nnlint.symbolic.scope import Deferred, Frame
 from nnlint.symbolic.trace import Condition
@@ -524,7 +524,8 @@ def _item_of_sequence(executor: Executor, base: Sequence, item: IndexItem, node:
         return base.items[position]
     if base.items and not base.open:
         return calls.any_of(base.items)
-    return base.element or Unknown(origin=Origin("getitem", (base,), executor.module.source, node))
+    inputs = (base,) if item.value is None else (base, item.value)
+    return base.element or Unknown(origin=Origin("getitem", inputs, executor.module.source, node))
 
 
 def batch_of(value: Value, loader: Value) -> Value:

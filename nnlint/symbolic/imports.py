@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 STEPS_PER_MODULE = 3_000
 """Statements that the top level of an imported module may execute."""
 
-EFFECTS = ("seed", "set_deterministic")
-"""A module that mentions none of these is not executed before a name of it is needed."""
+EFFECTS = re.compile(r"^(?!def |class |async |@|#|from |import )\S.*(seed|set_determ)", re.MULTILINE)
+"""What the top level of a module looks like that is executed even before a name of it is needed."""
 
 
 def dotted(node: cst.BaseExpression | None) -> str:
@@ -107,7 +108,7 @@ def attribute_of_package(executor: Executor, package: Package, name: str) -> Val
 
 def have_effects(executor: Executor, source: Source) -> None:
     """Let the import of a module happen now if it may do something that the order of events knows."""
-    if any(word in source.text for word in EFFECTS):
+    if EFFECTS.search(source.text):
         module = load(executor, source)
         if module is not None:
             replay(executor, module)

@@ -452,7 +452,7 @@ def settle(executor: Executor, carried: list[Carried], left: Changes) -> None:
 
 
 def comprehension(executor: Executor, node: cst.CompFor, body: Callable[[], None]) -> bool:
-    """Evaluate the body of a comprehension once; whether it stands for exactly one item."""
+    """Evaluate the body of a comprehension: for each of a few known items, which it then tells, or once for them all."""
     from nnlint.symbolic.executor import bind
 
     names = executor.frame.names
@@ -461,18 +461,20 @@ def comprehension(executor: Executor, node: cst.CompFor, body: Callable[[], None
     loop = Loop(node, executor.module.source, iterates=iterable)
     if isinstance(source, Range):
         loop.count = rounds_of_range(source)
-    once = isinstance(source, Sequence) and not source.open and len(source.items) == 1 and not node.ifs
+    items = None if node.ifs else items_of(iterable)
+    told = items is not None and 0 < len(items) <= UNROLLED
     outer = executor.journal
     executor.journal = mine = []
     executor.loops = (*executor.loops, loop)
     try:
-        bind(executor, node.target, element(executor, iterable, loop))
-        for test in node.ifs:
-            executor.evaluate(test.test)
-        if node.inner_for_in is not None:
-            once = comprehension(executor, node.inner_for_in, body) and once
-        else:
-            body()
+        for item in items if told and items else [element(executor, iterable, loop)]:
+            bind(executor, node.target, item)
+            for test in node.ifs:
+                executor.evaluate(test.test)
+            if node.inner_for_in is not None:
+                told = comprehension(executor, node.inner_for_in, body) and told
+            else:
+                body()
     finally:
         executor.loops = executor.loops[:-1]
         executor.journal = outer
@@ -485,7 +487,30 @@ def comprehension(executor: Executor, node: cst.CompFor, body: Callable[[], None
                     names[key] = before
             else:
                 outer.append((target, key, before))
-    return once
+    return told
+
+
+def items_of(iterable: Value) -> list[Value] | None:
+    """What the rounds over a value yield, one by one; None if that is not known."""
+    iterable = resolve_setting(iterable) or iterable
+    if isinstance(iterable, Sequence):
+        return None if iterable.open else iterable.items
+    if not isinstance(iterable, Wrapped):
+        return None
+    if iterable.kind in ("items", "values"):
+        mapping = iterable.sources[0]
+        if not isinstance(mapping, Mapping) or mapping.open:
+            return None
+        if iterable.kind == "values":
+            return list(mapping.items.values())
+        return [Sequence("tuple", [Const(key), value]) for key, value in mapping.items.items()]
+    if iterable.kind in ("zip", "enumerate"):
+        sources = [items_of(source) for source in iterable.sources]
+        if iterable.kind == "enumerate" and len(sources) == 1 and sources[0] is not None:
+            return [Sequence("tuple", [Const(number), item]) for number, item in enumerate(sources[0])]
+        if iterable.kind == "zip" and all(source is not None for source in sources):
+            return [Sequence("tuple", list(row)) for row in zip(*(source or [] for source in sources), strict=False)]
+    return None
 
 
 __all__ = ["Library", "evaluate"]

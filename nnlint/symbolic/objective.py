@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nnlint.diagnostic import Confidence
 from nnlint.symbolic.provenance import (
     DIFFERENCE,
+    POWER,
     PRODUCT,
     QUOTIENT,
     SAME,
@@ -94,7 +95,7 @@ def is_error(value: Value) -> bool:
         return False
     op = operation_of(origin)
     both = operands(origin)
-    if op in ("**", "pow"):
+    if op in POWER:
         return both is not None and number(both[1]) in (2, 4) and is_difference(both[0])
     if op in PRODUCT:
         return both is not None and both[0] is both[1] and is_difference(both[0])

@@ -19,10 +19,20 @@ from nnlint.symbolic.library.vision import (
     random_motions,
 )
 from nnlint.symbolic.trace import Build, Trace
-from nnlint.symbolic.values import Arguments, Const, Function, Instance, Object, Sequence, Unknown, Value, resolve_setting
+from nnlint.symbolic.values import (
+    Arguments,
+    Const,
+    Function,
+    Instance,
+    Object,
+    Sequence,
+    Unknown,
+    Value,
+    resolve_setting,
+)
 from nnlint.symbolic.words import words_of
 
-RANDOM_WORDS = frozenset("random rand seed flip hflip vflip rotate transform augment".split())
+RANDOM_WORDS = frozenset(["random", "rand", "seed", "flip", "hflip", "vflip", "rotate", "transform", "augment"])
 """Names in a function that may well move a target at random."""
 
 PICTURE_KEY = re.compile(r"image|img|^x$|input|scan|volume|^ct$|^mri?$|^t[12]|flair", re.IGNORECASE)
@@ -44,6 +54,7 @@ class Pair:
     motion: Motion
     by: Object | None
     is_picture: bool
+    advice: str
 
 
 def pairs(trace: Trace) -> Iterator[Pair]:
@@ -67,11 +78,21 @@ def _of_dataset(built: Object, place: Place) -> Pair | None:
     moving = next(random_motions(transform), None)
     if moving is None or built.arguments.get(None, "transforms") is not None:
         return None
-    given = target_transform is not None and not (isinstance(target_transform, Const) and target_transform.value is None)
+    given = target_transform is not None and not (
+        isinstance(target_transform, Const) and target_transform.value is None
+    )
     if given and (not paired.is_picture or not _is_understood(target_transform)):
         return None
     by = next((part for part, motion in random_motions(target_transform) if motion.kind == moving[1].kind), None)
-    return Pair(place, built.name, paired.noun, *moving, by, paired.is_picture)
+    return Pair(
+        place,
+        built.name,
+        paired.noun,
+        *moving,
+        by,
+        paired.is_picture,
+        "give one transform for both: transforms=, with torchvision.transforms.v2",
+    )
 
 
 def _asks_for_places(arguments: Arguments, paired: PairedDataset) -> bool:
@@ -104,11 +125,17 @@ def _of_keys(built: Object, place: Place) -> Pair | None:
     targets = {key for key in loaded if isinstance(key, str) and TARGET_KEY.search(key)} - images
     if not images or not targets:
         return None
-    moving = [(step, motion, keys_of(step)) for step in steps for _, motion in random_motions(step) if motion_of_class(step.path)]
+    moving = [
+        (step, motion, keys_of(step))
+        for step in steps
+        for _, motion in random_motions(step)
+        if motion_of_class(step.path)
+    ]
     for step, motion, keys in moving:
         if keys is None or not keys & images or keys & targets:
             continue
         others = [other for other, also, theirs in moving if also.kind == motion.kind and theirs and theirs & targets]
         by = next((other for other in others if other is not step), None)
-        return Pair(place, built.name, str(min(map(str, targets))), step, motion, by, True)
+        noun = min(map(str, targets))
+        return Pair(place, built.name, noun, step, motion, by, True, f"give {step.name} the keys of both, {noun!r} too")
     return None

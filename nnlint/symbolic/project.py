@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnlint.source import Source, UnreadableSource
+from nnlint.symbolic.values import Class
 
 if TYPE_CHECKING:
     from nnlint.symbolic.scope import Module
@@ -34,7 +35,15 @@ class Project:
         self._listings: dict[str, frozenset[str]] = {}
 
     def forget(self) -> None:
-        """Let go of everything that was read, to give its memory back."""
+        """Let go of everything that was read, to give its memory back.
+
+        Names lead to functions, functions to the names around them: cut here, the circle needs no garbage collector.
+        """
+        for module in self.modules.values():
+            for value in module.names.values():
+                if isinstance(value, Class):
+                    value.namespace.clear()
+            module.names.clear()
         self.modules.clear()
         self._sources.clear()
         self._listings.clear()

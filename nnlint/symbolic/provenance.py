@@ -54,29 +54,34 @@ def walk_back(value: Value, step: Step) -> Iterator[Part]:
 
 # --- what an operation does ------------------------------------------------------------------------------------------
 
-SUM = frozenset(("+", "add", "add_"))
-DIFFERENCE = frozenset(("-", "sub", "sub_", "subtract"))
-PRODUCT = frozenset(("*", "mul", "mul_", "multiply"))
-QUOTIENT = frozenset(("/", "div", "div_", "divide", "true_divide"))
-CLAMP = frozenset("clamp clamp_ clip clip_ clamp_max clamp_max_ clamp_min clamp_min_".split())
-LEAST = frozenset("minimum fmin min".split())
-GREATEST = frozenset("maximum fmax max".split())
-BOUND = CLAMP | LEAST | GREATEST
 
-SAME = frozenset(
-    "mean sum nanmean nansum amax amin squeeze unsqueeze view reshape flatten view_as reshape_as expand expand_as repeat "
-    "contiguous clone to cuda cpu float double half bfloat16 type type_as nan_to_num masked_select masked_fill "
-    "index_select gather transpose permute t requires_grad_ retain_grad topk sort chunk split unbind relu sqrt Variable "
-    "getitem iterate scale scale_loss tril triu".split()
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SUM = _words("+ add add_")
+DIFFERENCE = _words("- sub sub_ subtract")
+PRODUCT = _words("* mul mul_ multiply")
+QUOTIENT = _words("/ div div_ divide true_divide")
+POWER = _words("** pow")
+CLAMP = _words("clamp clamp_ clip clip_ clamp_max clamp_max_ clamp_min clamp_min_")
+LEAST = _words("minimum fmin min")
+GREATEST = _words("maximum fmax max")
+
+SAME = _words(
+    "mean sum nanmean nansum amax amin squeeze unsqueeze view reshape flatten view_as reshape_as expand expand_as "
+    "repeat contiguous clone to cuda cpu float double half bfloat16 type type_as nan_to_num masked_select masked_fill "
+    "index_select gather transpose permute t requires_grad_ retain_grad topk sort chunk split unbind relu sqrt "
+    "Variable getitem iterate scale scale_loss tril triu"
 )
 """Operations whose result is large where, and only where, their first operand is: reductions, other orders of the
 same elements, copies, the scaling of ``GradScaler``."""
 
+JOINED = _words("stack cat concat concatenate hstack vstack")
+FINITE = _words("isnan isinf isfinite")
+
 REDUCTION = re.compile(r"reduc|aggreg|^agg_|averag|scale_loss", re.IGNORECASE)
 """Names of functions that make one loss of many; the first argument is what they reduce."""
-
-JOINED = frozenset(("stack", "cat", "concat", "concatenate", "hstack", "vstack"))
-FINITE = frozenset(("isnan", "isinf", "isfinite"))
 
 
 def operation_of(origin: Origin) -> str:
@@ -121,7 +126,7 @@ def summands(value: Value) -> Iterable[Part]:
     op = operation_of(origin)
     if op in SAME or op in CLAMP or op in JOINED:
         return [Part(origin.inputs[0])]
-    if op in BOUND:
+    if op in LEAST or op in GREATEST:
         compared = [item for item in origin.inputs if not is_numeric(item)]
         return [Part(item) for item in compared] if op in LEAST or len(compared) == 1 else []
     if op == "call":
@@ -152,7 +157,7 @@ def _guarded(origin: Origin) -> list[Part]:
 
 
 def ingredients(value: Value) -> Iterable[Part]:
-    """One step back as :func:`summands`, and through products of any two factors, any quotient and the greater of two too."""
+    """One step back as :func:`summands`, and through products of any two, quotients and the greater of two."""
     origin = value.origin
     both = None if origin is None else operands(origin)
     if origin is not None and both is not None:
@@ -166,6 +171,12 @@ def ingredients(value: Value) -> Iterable[Part]:
     return summands(value)
 
 
+def everything(value: Value) -> Iterable[Part]:
+    """One step back through whatever it was."""
+    inputs = () if value.origin is None else value.origin.inputs
+    return [Part(item) for item in (*members(value), *inputs)]
+
+
 # --- signs -----------------------------------------------------------------------------------------------------------
 
 WEIGHT = re.compile(
@@ -176,9 +187,9 @@ WEIGHT = re.compile(
 )
 """Names of what a loss is weighted, masked or normalized with: never negative."""
 
-NEVER_NEGATIVE = frozenset(
+NEVER_NEGATIVE = POWER | _words(
     "exp sigmoid softmax abs square sqrt eq ne lt le gt ge logical_and logical_or logical_not isfinite softplus relu "
-    "ones_like ones norm var std numel pow ** == != < <= > >= & | ~".split()
+    "ones_like ones norm var std numel == != < <= > >= & | ~"
 )
 """Operations whose result is not negative (a power is taken to be an even one, or one of a positive number)."""
 
@@ -208,7 +219,7 @@ def is_positive(value: Value | None, depth: int = 0) -> bool:
     first = origin.inputs[0]
     if op == "getitem" and any(_says_weight(key) for key in origin.inputs[1:]):
         return True
-    if op in SAME or op in BOUND:
+    if op in SAME or op in CLAMP:
         return is_positive(first, depth + 1)
     both = operands(origin)
     if both is not None and op in SUM | PRODUCT | QUOTIENT:

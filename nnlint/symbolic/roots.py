@@ -38,7 +38,8 @@ def execute(source: Source, project: Project, words: Collection[str] | None = No
     Raises:
         ParseFailure: the file is no Python that libcst can parse.
     """
-    return _Reading(source, project, None if words is None else re.compile("|".join(map(re.escape, words)))).trace()
+    pattern = None if words is None else re.compile("|".join(map(re.escape, words)) or "(?!)")
+    return _Reading(source, project, pattern).trace()
 
 
 class _Reading:

@@ -130,9 +130,7 @@ def operation(op: str, *args: Value) -> Value:
 
 def is_numeric(value: Value) -> bool:
     """Whether arithmetic on the value stays an expression."""
-    return isinstance(value, NUMERIC) or (
-        isinstance(value, Choice) and is_numeric(value.yes) and is_numeric(value.no)
-    )
+    return isinstance(value, NUMERIC) or (isinstance(value, Choice) and is_numeric(value.yes) and is_numeric(value.no))
 
 
 Assumptions = Mapping[int, object]
@@ -146,7 +144,8 @@ def evaluate(value: Value | None, assumed: Assumptions | None = None) -> object 
     ``None`` also gives None: ask the value itself where the difference matters.
     """
     try:
-        return _evaluate(value, assumed or {})
+        result: object = _evaluate(value, assumed or {}, {})
+        return result
     except UNDEFINED:
         return None
     except RecursionError:
@@ -157,36 +156,38 @@ class _NotKnown(ArithmeticError):
     pass
 
 
-def _evaluate(value: Value | None, assumed: Assumptions) -> Any:
+def _evaluate(value: Value | None, assumed: Assumptions, known: dict[int, Any]) -> Any:
+    """The value of an expression; ``known`` are the parts that were evaluated before, which may be shared widely."""
     if value is not None and id(value) in assumed:
         return assumed[id(value)]
     if isinstance(value, Const):
         return value.value
     if isinstance(value, Setting):
-        return _evaluate(value.default, assumed)
+        return _evaluate(value.default, assumed, known)
+    if isinstance(value, (Operation, Choice, Unknown)):
+        if id(value) not in known:
+            known[id(value)] = _evaluate_parts(value, assumed, known)
+        return known[id(value)]
+    raise _NotKnown
+
+
+def _evaluate_parts(value: Operation | Choice | Unknown, assumed: Assumptions, known: dict[int, Any]) -> Any:
     if isinstance(value, Operation):
-        if value.op == "and":
-            result: Any = True
+        if value.op in ("and", "or"):
+            result: Any = value.op == "and"
             for arg in value.args:
-                result = _evaluate(arg, assumed)
-                if not result:
-                    return result
+                result = _evaluate(arg, assumed, known)
+                if bool(result) != (value.op == "and"):
+                    break
             return result
-        if value.op == "or":
-            result = False
-            for arg in value.args:
-                result = _evaluate(arg, assumed)
-                if result:
-                    return result
-            return result
-        return OPERATORS[value.op](*(_evaluate(arg, assumed) for arg in value.args))
+        return OPERATORS[value.op](*(_evaluate(arg, assumed, known) for arg in value.args))
     if isinstance(value, Choice) and value.test is not None:
-        return _evaluate(value.yes if _evaluate(value.test, assumed) else value.no, assumed)
+        return _evaluate(value.yes if _evaluate(value.test, assumed, known) else value.no, assumed, known)
     if isinstance(value, Unknown) and value.origin is not None:
         # arithmetic with an operand that was unknown when it was read, but may be assumed now
         function = OPERATORS.get(_ARITHMETIC_MODULE.sub("", value.origin.op))
         if function is not None:
-            return function(*(_evaluate(operand, assumed) for operand in _operands(value.origin)))
+            return function(*(_evaluate(operand, assumed, known) for operand in _operands(value.origin)))
     raise _NotKnown
 
 
@@ -226,7 +227,7 @@ def truth_by_default(value: Value) -> bool | None:
     if not isinstance(value, (Operation, Choice)):
         return None
     try:
-        return bool(_evaluate(value, {}))
+        return bool(_evaluate(value, {}, {}))
     except (*UNDEFINED, RecursionError):
         return None
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from nnlint.rule import Place
+from nnlint.rule import Edit, Fix, Place
 from nnlint.symbolic.library.generators import spoken
 from nnlint.symbolic.library.layers import PARAMETRIC
 from nnlint.symbolic.scalar import number
-from nnlint.symbolic.trace import Build, Context, Event, Fit, Mode, RandomUse, Run, Seed, Step, Trace
-from nnlint.symbolic.values import Choice, Loop, Object, Operation, Value
-from nnlint.symbolic.words import words_of
+from nnlint.symbolic.trace import Backward, Build, Context, Event, Fit, Mode, RandomUse, Run, Seed, Step, Trace
+from nnlint.symbolic.values import Choice, Loop, Object, Operation, Origin, Value
+from nnlint.symbolic.words import below
 
 if TYPE_CHECKING:
     from nnlint.source import Source
@@ -69,22 +69,25 @@ def seeding_of(trace: Trace) -> Seeding | None:
 
 def is_test(path: Path) -> bool:
     """Whether a file tests or times code rather than training anything."""
-    parts = {part.lower() for part in path.parts[-4:-1]}
-    return (
-        path.stem.startswith(("test_", "conftest", "bench"))
-        or bool(parts & {"tests", "test", "benchmark", "benchmarks"})
-    )
+    folders = {part.lower() for part in path.parts[-3:-1]}
+    named = path.stem.startswith(("test_", "conftest", "bench"))
+    return named or not folders.isdisjoint(("tests", "benchmark", "benchmarks"))
 
 
-SMOKE = 20
-"""Rounds up to which a loop that speaks of neither epochs nor batches tries a model out rather than training it."""
+SMOKE = 50
+"""Rounds up to which a loop that neither counts epochs nor runs over data tries a model out rather than training it."""
 
 
 def start_of_training(trace: Trace, run: Run) -> Event | None:
-    """The first event of a run that tells that it trains: a fit, or a step of an optimizer in a loop."""
+    """The first event of a run that tells that it trains: a fit, or a step of an optimizer in a loop.
+
+    Without any gradient the steps are those of an optimizer whose schedule is drawn, and nothing is trained.
+    """
+    backward = any(True for _ in run.of(Backward))
     for event in run.events:
         here = bool(event.context.calls) or event.place.source is trace.source
-        if here and (isinstance(event, Fit) or (isinstance(event, Step) and any(map(is_long, event.context.loops)))):
+        steps = backward and isinstance(event, Step) and any(map(is_long, event.context.loops))
+        if here and (steps or isinstance(event, Fit)):
             return event
     return None
 
@@ -92,27 +95,30 @@ def start_of_training(trace: Trace, run: Run) -> Event | None:
 def is_long(loop: Loop) -> bool:
     """Whether a loop may be one that trains."""
     rounds = number(loop.count)
-    return loop.kind != Loop.OTHER or rounds is None or rounds > SMOKE
+    return loop.kind == Loop.EPOCHS or rounds is None or rounds > SMOKE
 
 
 def _seeding(trace: Trace, run: Run, trains: Event) -> Seeding | None:
     seeding = Seeding(trace, trains)
-    evaluating = False
+    evaluating = training = False
     for moment, event in enumerate(run.events):
+        training = training or event is trains
         draw = as_draw(event)
         if isinstance(event, Mode):
             evaluating = event.training is False
         elif isinstance(event, Seed):
+            if training and "own" in event.generators:
+                continue  # for samples to look at
             seeding.seeds.append(event)
             seeding.order[id(event)] = moment
         elif draw is not None:
             seeding.draws.append(draw)
             seeding.order[id(draw)] = moment
-            if evaluating and not draw.in_worker:
+            if evaluating and not draw.in_worker and draw.generator != "torch":
                 seeding.aside.add(id(draw))
         elif isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind == "loader":
             seeding.loaders.append(event.value)
-    sources = {id(node) for seed in seeding.seeds for node in computed_at(seed.value)}
+    sources = {id(origin.node) for seed in seeding.seeds for origin in origins(seed.value, optional=True)}
     seeding.aside |= {id(draw) for draw in seeding.draws if id(draw.place.node) in sources}
     if not seeding.draws:
         return None
@@ -120,8 +126,8 @@ def _seeding(trace: Trace, run: Run, trains: Event) -> Seeding | None:
     return seeding
 
 
-def computed_at(value: Value | None) -> Iterator[cst.CSTNode]:
-    """The nodes of the script that a value was computed at, a few steps back."""
+def origins(value: Value | None, *, optional: bool = False) -> Iterator[Origin]:
+    """The operations that a value comes from, a few steps back; ``optional``: also on one side of a choice only."""
     stack, steps = [value], 0
     while stack and steps < 40:
         steps += 1
@@ -129,10 +135,10 @@ def computed_at(value: Value | None) -> Iterator[cst.CSTNode]:
         if isinstance(item, Operation):
             stack += item.args
         elif isinstance(item, Choice):
-            stack += (item.yes, item.no)
+            stack += (item.yes, item.no) if optional else ()
         elif item is not None and item.origin is not None:
-            yield item.origin.node
-            stack += item.origin.inputs
+            yield item.origin
+            stack += item.origin.inputs if optional or item.origin.op != "or" else ()
 
 
 def as_draw(event: Event) -> RandomUse | None:
@@ -155,48 +161,46 @@ class Cause:
     place: Place
     model: str = ""
     """The class that is built there."""
-    function: cst.CSTNode | None = None
-    """The function that the place stands in, None for module level."""
     depth: int = 0
-    """How many calls lead to that function."""
+    """How many calls lead to the function that it stands in; 0 for module level."""
 
 
 def cause_of(trace: Trace, event: Event) -> Cause | None:
     """Where the file makes an event happen: the building of the model rather than of a layer inside it."""
     found: Cause | None = None
-    function: cst.CSTNode | None = None
     for depth, site in enumerate(event.context.calls):
         if site.place.source is not trace.source:
             return found
         owner = site.function.owner
         built = owner.name if owner is not None and site.function.name == "__init__" else ""
-        found = Cause(site.place, built, function, depth)
+        found = Cause(site.place, built, depth)
         if built:
             return found
-        function = site.function.node
     if event.place.source is trace.source:
-        return Cause(event.place, "", function, len(event.context.calls))
+        return Cause(event.place, "", len(event.context.calls))
     return found
 
 
 def contains(outer: cst.CSTNode, inner: cst.CSTNode) -> bool:
     """Whether a node lies below another, or is it."""
-    stack = [outer]
-    while stack:
-        node = stack.pop()
-        if node is inner:
-            return True
-        stack += node.children
-    return False
+    return any(node is inner for node in below(outer))
 
 
-def implied(context: Context, other: Context) -> bool:
-    """Whether what happens in ``other`` can only happen where all the conditions of ``context`` hold."""
-    known = {(id(condition.place.node), condition.outcome) for condition in other.conditions}
-    return all((id(condition.place.node), condition.outcome) in known for condition in context.conditions)
+def same_conditions(one: Context, other: Context) -> bool:
+    """Whether two things happen under the same conditions."""
+    left, right = ({(id(c.place.node), c.outcome) for c in context.conditions} for context in (one, other))
+    return left == right
 
 
-def listed(items: list[str]) -> str:
+def unlike(draws: Sequence[RandomUse]) -> list[RandomUse]:
+    """Of draws that are described alike the first."""
+    found: dict[str, RandomUse] = {}
+    for draw in draws:
+        found.setdefault(draw.what, draw)
+    return list(found.values())
+
+
+def listed(items: Sequence[str]) -> str:
     """The items in words: ``a``, ``a and b``, ``a, b and c``; nothing for none."""
     return "".join(items) if len(items) < 2 else f"{', '.join(items[:-1])} and {items[-1]}"
 
@@ -204,7 +208,9 @@ def listed(items: list[str]) -> str:
 # --- the script's own words ------------------------------------------------------------------------------------------
 
 
-OPTION = re.compile(r"^--?(?:(?:manual|random|rand|torch|global|train(?:ing)?)[-_]?)?(?:seed|random[-_]state)$", re.IGNORECASE)
+OPTION = re.compile(
+    r"^--?(?:(?:manual|random|rand|torch|global|train(?:ing)?)[-_]?)?(?:seed|random[-_]state)$", re.IGNORECASE
+)
 """How an option for the seed is called."""
 
 
@@ -236,7 +242,15 @@ def _option(call: cst.Call) -> str:
 
 
 def _asks_for(source: Source, name: str) -> bool:
-    return name in words_of(source.module) or bool(re.search(rf"""[\[(]\s*['"]{name}['"]\s*[\]),]""", source.text))
+    """Whether a file reads a name or attribute, or an item by that key; a method of that name is another thing."""
+    if name not in source.text:
+        return False
+    if re.search(rf"""[\[(]\s*['"]{name}['"]\s*[\]),]""", source.text):
+        return True
+    methods = {id(call.func.attr) for call in calls_in(source.module) if isinstance(call.func, cst.Attribute)}
+    return any(
+        type(node) is cst.Name and node.value == name and id(node) not in methods for node in below(source.module)
+    )
 
 
 def imported_as(trace: Trace, module: str) -> str | None:
@@ -251,11 +265,38 @@ def imported_as(trace: Trace, module: str) -> str | None:
     return None
 
 
+SEEDERS = {"torch": "manual_seed", "numpy": "random.seed", "random": "seed"}
+"""The function of each module that seeds its generator."""
+
+
+def seeds_in_words(generators: Sequence[str], value: str = "0") -> str:
+    """The calls that seed generators, as a message writes them."""
+    short = {"numpy": "np"}
+    return listed([f"{short.get(name, name)}.{SEEDERS[name]}({value})" for name in generators])
+
+
+def seeds_as_code(trace: Trace, generators: Sequence[str], value: str) -> str:
+    """The lines that seed generators in a file, with the imports that it lacks."""
+    lines: list[str] = []
+    for generator in generators:
+        name = imported_as(trace, generator)
+        if name is None:
+            lines.append(f"import {generator}")
+        lines.append(f"{name or generator}.{SEEDERS[generator]}({value})")
+    return "\n".join(lines)
+
+
+def seed_before(seeding: Seeding, draw: RandomUse, generators: Sequence[str]) -> Fix | None:
+    """Seeds before the statement that makes a draw: only where that is run once, in a file that imports torch."""
+    cause = cause_of(seeding.trace, draw)
+    if cause is None or cause.depth > 1 or imported_as(seeding.trace, "torch") is None:
+        return None
+    if any(contains(loop.node, cause.place.node) for loop in draw.context.loops):
+        return None
+    edit = Edit("before", cause.place, seeds_as_code(seeding.trace, generators, "0"))
+    return Fix(f"seed {listed(generators)} before the first draw", (edit,))
+
+
 def calls_in(node: cst.CSTNode) -> Iterator[cst.Call]:
     """Every call below a node."""
-    stack = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, cst.Call):
-            yield item
-        stack += reversed(item.children)
+    return (item for item in below(node) if isinstance(item, cst.Call))

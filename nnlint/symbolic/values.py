@@ -503,6 +503,27 @@ def alternatives(value: Value, limit: int = 6) -> list[Value]:
     return found
 
 
+def snapshot(value: Value, depth: int = 4) -> Value:
+    """What a container holds now, for those who ask once the script has changed it; anything else is itself."""
+    if depth == 0:
+        return value
+    if isinstance(value, Sequence):
+        items = [snapshot(item, depth - 1) for item in value.items]
+        element = None if value.element is None else snapshot(value.element, depth - 1)
+        return Sequence(value.kind, items, value.open, element, origin=value.origin)
+    if isinstance(value, Mapping):
+        held = {key: snapshot(item, depth - 1) for key, item in value.items.items()}
+        default = None if value.default is None else snapshot(value.default, depth - 1)
+        return Mapping(held, value.open, default, origin=value.origin)
+    if isinstance(value, Wrapped):
+        return Wrapped(value.kind, tuple(snapshot(source, depth - 1) for source in value.sources), origin=value.origin)
+    if isinstance(value, Choice):
+        yes, no = snapshot(value.yes, depth - 1), snapshot(value.no, depth - 1)
+        if yes is not value.yes or no is not value.no:
+            return Choice(value.test, yes, no, origin=value.origin)
+    return value
+
+
 def resolve_setting(value: Value | None) -> Value | None:
     """The default behind a setting (and a setting's setting), the value itself otherwise."""
     while isinstance(value, Setting):

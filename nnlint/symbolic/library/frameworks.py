@@ -1,4 +1,4 @@
-"""Frameworks that run the training loop themselves: Lightning, transformers, fastai, ignite, DeepSpeed, keras-like ones."""
+"""Frameworks that run the training loop themselves: Lightning, transformers, fastai, ignite, DeepSpeed, skorch."""
 
 from __future__ import annotations
 
@@ -168,6 +168,12 @@ def _step_engine(call: Call) -> Value:
     return Const(None)
 
 
+def _step_on_tpu(call: Call) -> Value:
+    """``xm.optimizer_step(optimizer)``."""
+    call.emit(Step, optimizer=call.get(0, "optimizer") or Symbol())
+    return Const(None)
+
+
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 FUNCTIONS: dict[str, Handler] = {
@@ -176,6 +182,7 @@ FUNCTIONS: dict[str, Handler] = {
     "pytorch_lightning.utilities.cli.LightningCLI": _command_line,
     "ignite.engine.create_supervised_trainer": _supervised,
     "deepspeed.initialize": _deepspeed,
+    "torch_xla.core.xla_model.optimizer_step": _step_on_tpu,
     **dict.fromkeys(LEARNERS, _learner),
 }
 
@@ -183,7 +190,7 @@ OBJECT_METHODS: dict[tuple[str, str], Handler] = {
     **{("trainer", name): _fit for name in ("fit", "train", "run")},
     **{
         ("learner", name): _fit
-        for name in ("fit", "fit_one_cycle", "fit_flat_cos", "fine_tune", "fit_generator", "fit_sgdr", "run", "partial_fit")
+        for name in ("fit", "fit_one_cycle", "fit_flat_cos", "fine_tune", "fit_generator", "partial_fit", "run")
     },
     ("instance", "fit"): _instance_fit,
     ("instance", "train"): _instance_fit,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.trace import RandomUse, Seed
-from nnlint.symbolic.values import Attribute, Const, Tensor, Unknown, Value, resolve_setting
+from nnlint.symbolic.values import Attribute, Const, Setting, Tensor, Unknown, Value, resolve_setting
 
 ALL = frozenset(("torch", "numpy", "random"))
 TORCH, CUDA, NUMPY, RANDOM = (frozenset((name,)) for name in ("torch", "cuda", "numpy", "random"))
@@ -54,20 +55,30 @@ SEEDING = re.compile(
 )
 """Names of functions that seed, for those that cannot be followed."""
 
+SEED = re.compile(r"(?:^|_)seed$", re.IGNORECASE)
+"""Names of a seed."""
+
+ENVIRONMENT = re.compile(r"env|gym|atari|mujoco|dm_control|simulat", re.IGNORECASE)
+"""Names of what makes an environment, whose seed is the environment's alone."""
+
 STARTING = re.compile(
     r"^(?:default_)?(?:set_?up|init|initiali[sz]e|bootstrap)(?:_?(?:env|environment|exp|experiment|run|training|all))?$"
 )
 """Names of functions that prepare a run, and may seed, among modules of the repository that are not there."""
 
-TABLED = frozenset("torch numpy random".split())
+TABLED = frozenset(("torch", "numpy", "random"))
 """Libraries whose seeding functions are all in :data:`SEEDS`."""
 
 OTHER_GENERATORS = frozenset(
-    "tensorflow tf jax cupy paddle mxnet dgl gym gymnasium cudf cuml keras numba sklearn scipy torchvision".split()
+    (
+        *("tensorflow", "tf", "keras", "jax", "cupy", "paddle", "mxnet", "dgl", "gym", "gymnasium", "cudf", "cuml"),
+        *("numba", "sklearn", "scipy", "torchvision"),
+    )
 )
 """Libraries whose seeds are those of generators of their own."""
 
 
+@lru_cache(maxsize=4096)
 def speaks_of_seeding(path: str, *, known: bool) -> bool:
     """Whether the name of a function that cannot be followed says that it seeds.
 
@@ -81,9 +92,23 @@ def speaks_of_seeding(path: str, *, known: bool) -> bool:
 
 
 def assume_seed(call: Call) -> None:
-    """Write down that a function which cannot be followed is taken, by its name, to seed every generator."""
-    value = call.arguments.positional[0] if call.arguments.positional else call.get(None, "seed")
+    """Write down that a function which cannot be followed is taken to seed every generator."""
+    value = call.get(None, "seed") or call.get(0, "seed")
     call.emit(Seed, generators=ALL, value=value, by=call.path.lstrip("."), in_worker=call.executor.in_worker)
+
+
+def note_unknown(call: Call, *, known: bool) -> None:
+    """A call of a function that cannot be followed: it may seed if its name says so, or if it is given a seed."""
+    if speaks_of_seeding(call.path, known=known) or (not known and _is_given_seed(call)):
+        assume_seed(call)
+
+
+def _is_given_seed(call: Call) -> bool:
+    if call.path.partition(".")[0] in OTHER_GENERATORS or ENVIRONMENT.search(call.path):
+        return False
+    named = any(SEED.search(name) and not _is_none(value) for name, value in call.arguments.keywords.items())
+    given = (value for value in call.arguments.positional if isinstance(value, (Setting, Unknown)))
+    return named or any(SEED.search(value.name) for value in given)
 
 
 def _seed(generators: frozenset[str]) -> Handler:
@@ -100,15 +125,11 @@ def _seed(generators: frozenset[str]) -> Handler:
     return seed
 
 
-def _own_seed(call: Call) -> Value:
-    """``generator.manual_seed(0)``."""
-    call.emit(Seed, generators=OWN, value=call.get(0, "seed"), by="torch.Generator", in_worker=call.executor.in_worker)
-    return call.receiver or Unknown()
-
-
 FUNCTIONS: dict[str, Handler] = {path: _seed(generators) for path, generators in SEEDS.items()}
 
-OBJECT_METHODS: dict[tuple[str, str], Handler] = {("generator", "manual_seed"): _own_seed}
+OBJECT_METHODS: dict[tuple[str, str], Handler] = {
+    (kind, "manual_seed"): lambda call: call.receiver or Unknown() for kind in ("generator", "unknown")
+}
 
 
 # --- what draws ------------------------------------------------------------------------------------------------------
@@ -163,25 +184,33 @@ NAMES: tuple[tuple[str, str, str, str], ...] = (
     (
         "torch.nn.init",
         "torch",
-        "uniform_ normal_ trunc_normal_ xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_ orthogonal_ "
-        "sparse_ uniform normal xavier_uniform xavier_normal kaiming_uniform kaiming_normal orthogonal sparse",
+        (
+            "uniform_ normal_ trunc_normal_ xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_ "
+            "orthogonal_ sparse_ uniform normal xavier_uniform xavier_normal kaiming_uniform kaiming_normal "
+            "orthogonal sparse"
+        ),
         INITIALIZES,
     ),
     (
         "numpy.random",
         "numpy",
-        "rand randn randint random random_sample ranf sample random_integers uniform normal choice shuffle permutation "
-        "beta binomial chisquare dirichlet exponential f gamma geometric gumbel laplace logistic lognormal multinomial "
-        "multivariate_normal pareto poisson power rayleigh standard_cauchy standard_exponential standard_gamma "
-        "standard_normal standard_t triangular vonmises wald weibull zipf bytes",
+        (
+            "rand randn randint random random_sample ranf sample random_integers uniform normal choice shuffle "
+            "permutation beta binomial chisquare dirichlet exponential f gamma geometric gumbel laplace logistic "
+            "lognormal multinomial multivariate_normal pareto poisson power rayleigh standard_cauchy "
+            "standard_exponential standard_gamma standard_normal standard_t triangular vonmises wald weibull zipf "
+            "bytes"
+        ),
         "draws numbers",
     ),
     (
         "random",
         "random",
-        "random randint randrange choice choices sample shuffle uniform gauss normalvariate betavariate expovariate "
-        "gammavariate lognormvariate paretovariate triangular vonmisesvariate weibullvariate getrandbits randbytes "
-        "binomialvariate",
+        (
+            "random randint randrange choice choices sample shuffle uniform gauss normalvariate betavariate "
+            "expovariate gammavariate lognormvariate paretovariate triangular vonmisesvariate weibullvariate "
+            "getrandbits randbytes binomialvariate"
+        ),
         "draws numbers",
     ),
 )
@@ -236,7 +265,25 @@ METHOD_DRAWS: dict[str, Draw] = {
 }
 """Methods of tensors that draw."""
 
+ARCHITECTURE = re.compile(
+    r"(?:alexnet|convnext|deeplab|densenet|efficientnet|fasterrcnn|fcn|fcos|googlenet|inception|keypointrcnn|lraspp"
+    r"|maskrcnn|maxvit|mc3|mnasnet|mobilenet|mvit|r2plus1d|r3d|raft|regnet|resnet|resnext|retinanet|s3d|shufflenet"
+    r"|squeezenet|ssd|swin|vgg|vit|wide_resnet)"
+)
+"""Names of the functions of torchvision that build a model."""
+
+MODEL = re.compile(
+    r"(?:transformers|diffusers)\.(?:\w+\.)*[A-Z]\w*(?:Model|For[A-Z]\w+)$|segmentation_models_pytorch\.[A-Z]\w+$"
+    r"|torch_geometric\.nn\.(?:\w+\.)*[A-Z]\w*Conv$|monai\.networks\.nets\.[A-Z]\w+$"
+)
+"""Classes of libraries whose objects draw weights when they are built: those of transformers by a configuration."""
+
 DATA_FRAME_SAMPLE = Draw("numpy", "DataFrame.sample draws rows", "random_state")
+
+
+def _own_seed(call: Call) -> None:
+    """``generator.manual_seed(0)``."""
+    call.emit(Seed, generators=OWN, value=call.get(0, "seed"), by="torch.Generator", in_worker=call.executor.in_worker)
 
 
 def note_call(call: Call) -> None:
@@ -246,17 +293,23 @@ def note_call(call: Call) -> None:
         _note(call, draw)
     elif call.path.startswith("torchvision.models."):
         name = call.path.rpartition(".")[2]
-        if name[:1].islower() and not name.startswith(("get_", "list_")):
+        if ARCHITECTURE.match(name):
             _note(call, Draw("torch", f"models.{name} {INITIALIZES}", switch=PRETRAINED))
+    elif MODEL.match(call.path):
+        _note(call, Draw("torch", f"{call.path.rpartition('.')[2]} {INITIALIZES}"))
 
 
 def note_method(call: Call) -> None:
-    """Write down what a method of a tensor, or of a data frame, draws."""
+    """Write down what a method that cannot be followed draws or seeds."""
     name = call.path[1:]
     if name in METHOD_DRAWS and isinstance(call.receiver, (Attribute, Tensor, Unknown)):
         _note(call, METHOD_DRAWS[name])
     elif name == "sample" and call.get(None, "frac") is not None:
         _note(call, DATA_FRAME_SAMPLE)
+    elif name == "manual_seed":
+        _own_seed(call)
+    elif speaks_of_seeding(name, known=True):
+        assume_seed(call)
 
 
 def _note(call: Call, draw: Draw) -> None:

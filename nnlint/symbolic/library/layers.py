@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from nnlint.symbolic.call import Call, Handler
-from nnlint.symbolic.library.tensors import (
+from nnlint.symbolic.library.arguments import each, flag, integer, listed, operand, words
+from nnlint.symbolic.library.neural import (
     PACKED,
     adapted,
     convolved,
-    flag,
-    flattened,
-    integer,
     interpolated,
-    listed,
-    operand,
     padded,
     padding_of,
-    pair,
     pooled,
     shuffled_up,
-    unflattened,
-    words,
 )
+from nnlint.symbolic.library.rearranging import flattened, unflattened
 from nnlint.symbolic.scalar import evaluate, is_numeric, operation
-from nnlint.symbolic.shapes import Extended, broadcast, replaced
+from nnlint.symbolic.shapes import Extended, replaced
+from nnlint.symbolic.sizes import broadcast
 from nnlint.symbolic.values import (
     Arguments,
     Choice,
@@ -108,11 +103,11 @@ def convolves(spatial: int, transposed: bool = False) -> Handler:
         value = given(call)
         channels = size_or_symbol(built_with(call, 1, "out_channels"))
         kernel_given = built_with(call, 2, "kernel_size")
-        kernel = None if kernel_given is None else pair(kernel_given, spatial, 1)
-        stride = pair(built_with(call, 3, "stride"), spatial, 1)
+        kernel = None if kernel_given is None else each(kernel_given, spatial, 1)
+        stride = each(built_with(call, 3, "stride"), spatial, 1)
         padding = padding_of(built_with(call, 4, "padding"), spatial)
-        dilation = pair(built_with(call, 8 if transposed else 5, "dilation"), spatial, 1)
-        extra = pair(built_with(call, 5, "output_padding"), spatial, 0) if transposed else None
+        dilation = each(built_with(call, 8 if transposed else 5, "dilation"), spatial, 1)
+        extra = each(built_with(call, 5, "output_padding"), spatial, 0) if transposed else None
         if transposed and extra is None:
             kernel = None
         return call.tensor(

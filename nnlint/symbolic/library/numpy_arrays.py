@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 from nnlint.symbolic.call import Call, Handler
-from nnlint.symbolic.library.tensors import (
-    ELEMENTWISE,
-    bound_by_other,
-    broadcasts,
-    clamps,
-    concatenates,
-    contracts,
-    expands,
-    flattens,
-    keeps,
-    keeps_integers,
-    listed,
+from nnlint.symbolic.library.arguments import listed, operand, words
+from nnlint.symbolic.library.creation import (
     makes,
     makes_filled,
     makes_from_data,
     makes_identity,
     makes_range,
     makes_steps,
-    moves_axis,
-    multiplies,
-    operand,
-    permutes,
+    shape_of_data,
+)
+from nnlint.symbolic.library.elementwise import (
+    bound_by_other,
+    broadcasts,
+    clamps,
+    keeps,
+    keeps_integers,
     reduces,
     reduces_to_integers,
+)
+from nnlint.symbolic.library.products import contracts, multiplies
+from nnlint.symbolic.library.rearranging import (
+    concatenates,
+    expands,
+    flattens,
+    moves_axis,
+    permutes,
     reshape,
-    shape_of_data,
     squeezes,
     stacks,
     transposes,
-    unknown_shape,
     unsqueezes,
-    words,
 )
+from nnlint.symbolic.library.tensors import ELEMENTWISE, unknown_shape
 from nnlint.symbolic.scalar import is_numeric
 from nnlint.symbolic.values import Const, Sequence, Shape, Tensor, Unknown, Value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -140,6 +139,10 @@ def _numeric(name: str) -> Handler:
             return operation(name, *args) if name in OPERATORS else Symbol()
         if name == "sum" and args:
             return _sum(call, args)
+        if name in ("min", "max") and len(args) == 2 and any(isinstance(arg, Tensor) for arg in args):
+            from nnlint.symbolic.library.elementwise import bound_by_other
+
+            return bound_by_other(call)
         if name in ("int", "float", "round") and len(args) == 1 and isinstance(args[0], (Unknown, Symbol)):
             return args[0]
         return call.unknown()

@@ -89,6 +89,9 @@ OPTIMIZER_FUNCTIONS = ("transformers.AdamW", "transformers.Adafactor", "timm.opt
 
 def _step(call: Call) -> Value:
     assert call.receiver is not None
+    closure = call.get(0, "closure")
+    if isinstance(closure, (Function, Method, Partial)):
+        call.call(closure)
     call.emit(Step, optimizer=call.receiver)
     return call.unknown()
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.ancestry import ancestors
+from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.scalar import evaluate
 from nnlint.symbolic.trace import RandomUse
 from nnlint.symbolic.values import (
@@ -148,11 +148,15 @@ MOVES: dict[str, str] = {
     **{f"numpy.{name}": FLIP for name in ("flip", "fliplr", "flipud")},
     **{f"torch.{name}": FLIP for name in ("flip", "fliplr", "flipud")},
     **dict.fromkeys(("numpy.rot90", "torch.rot90", "cv2.rotate", "scipy.ndimage.rotate"), ROTATION),
-    **dict.fromkeys(("scipy.ndimage.interpolation.rotate", "skimage.transform.rotate", "scipy.misc.imrotate"), ROTATION),
+    **dict.fromkeys(
+        ("scipy.ndimage.interpolation.rotate", "skimage.transform.rotate", "scipy.misc.imrotate"), ROTATION
+    ),
     **dict.fromkeys(("cv2.warpAffine", "cv2.warpPerspective", "cv2.remap", "scipy.ndimage.map_coordinates"), WARP),
     **dict.fromkeys(("scipy.ndimage.interpolation.map_coordinates", "scipy.ndimage.affine_transform"), WARP),
     **dict.fromkeys(("skimage.transform.warp", "scipy.ndimage.shift"), WARP),
-    **dict.fromkeys(("cv2.resize", "skimage.transform.resize", "skimage.transform.rescale", "scipy.ndimage.zoom"), SCALE),
+    **dict.fromkeys(
+        ("cv2.resize", "skimage.transform.resize", "skimage.transform.rescale", "scipy.ndimage.zoom"), SCALE
+    ),
     "cv2.flip": FLIP,
     "kornia.geometry.transform.hflip": FLIP,
     "kornia.geometry.transform.vflip": FLIP,
@@ -183,6 +187,7 @@ READERS = words(
     "torchvision.datasets.folder.default_loader torchvision.datasets.folder.pil_loader gdal.Open mmcv.imread"
 )
 """Functions that read a picture from a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairedDataset:
@@ -256,7 +261,11 @@ def generator_of(draw: Value) -> str:
         transform = draw.origin.inputs[0]
         library = transform.path.partition(".")[0] if isinstance(transform, Object) else ""
         return "torch" if library in ("torchvision", "kornia") else ""
-    if op in _TORCH_DRAWS or op.startswith("torchvision.") or op in (".uniform_", ".random_", ".bernoulli_", ".normal_"):
+    if (
+        op in _TORCH_DRAWS
+        or op.startswith("torchvision.")
+        or op in (".uniform_", ".random_", ".bernoulli_", ".normal_")
+    ):
         return "torch"
     if op.startswith("numpy.random."):
         return "numpy"
@@ -305,8 +314,10 @@ def _motion_of_subscript(origin: Origin) -> str | None:
     """``img[:, ::-1]`` flips; ``img[y : y + h, x : x + w]`` crops."""
     if not isinstance(origin.node, cst.Subscript):
         return None
-    slices = [element.slice for element in origin.node.slice if isinstance(element.slice, cst.Slice)]
-    if any(part.step is not None and isinstance(part.step, cst.UnaryOperation) for part in slices):
+    # a third index may be that of the channels, whose order is a matter of colour
+    first_two = [element.slice for element in origin.node.slice[:2]]
+    slices = [part for part in first_two if isinstance(part, cst.Slice)]
+    if len(slices) == len(first_two) and any(isinstance(part.step, cst.UnaryOperation) for part in slices):
         return FLIP
     bounded = [part for part in slices if part.lower is not None and part.upper is not None]
     return CROP if len(bounded) >= 2 else None
@@ -319,7 +330,10 @@ def parts_of(transform: Object) -> list[Value]:
     """The transforms that a pipeline or selection is made of, in order."""
     if transform.children:
         return transform.children
-    given = next((value for name in ("transforms", "children", "then_list") if (value := transform.arguments.get(None, name))), None)
+    given = next(
+        (value for name in ("transforms", "children", "then_list") if (value := transform.arguments.get(None, name))),
+        None,
+    )
     values = transform.arguments.positional if given is None else (given,)
     found: list[Value] = []
     for value in values:
@@ -454,8 +468,12 @@ def transformed(call: Call, transform: Value, value: Value, selected_by: Value |
         return _applied(call, Object(_base(transform), "transform", transform.arguments), value, selected_by)
     if isinstance(transform, Const):
         return value
-    spread = isinstance(value, Sequence) and value.kind == "tuple" and call.path.startswith("torchvision.transforms.v2.")
-    result = call.call(transform, *value.items) if spread and isinstance(value, Sequence) else call.call(transform, value)
+    spread = (
+        isinstance(value, Sequence) and value.kind == "tuple" and call.path.startswith("torchvision.transforms.v2.")
+    )
+    result = (
+        call.call(transform, *value.items) if spread and isinstance(value, Sequence) else call.call(transform, value)
+    )
     return result if selected_by is None else Choice(selected_by, result, value)
 
 

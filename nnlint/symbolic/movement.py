@@ -1,0 +1,134 @@
+"""Random operations that move the pixels of a picture: what did it, and which drawn numbers decided about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nnlint.symbolic.ancestry import ancestors, parents
+from nnlint.symbolic.library.vision import DRAW, is_draw, motion_of
+from nnlint.symbolic.values import Attribute, Choice, Object, Origin, Unknown, Value
+
+Tests = dict[int, tuple[Value, bool]]
+"""The tests that decided for something, and how they came out, by the identity of the test."""
+
+EXTENTS = ("size", "shape", "width", "height", "ndim")
+"""Attributes that say how large a picture is."""
+
+NESTING = 8
+"""Choices and subscripts that are looked through for the size of a picture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Movement:
+    """A random operation that moved the pixels of a part of a sample.
+
+    ``decisions`` are the random numbers that decide about it, by what they decide: its parameters, or one of the
+    ``tests`` of the branches it stands in.
+    """
+
+    kind: str
+    origin: Origin
+    decisions: tuple[tuple[Value, ...], ...]
+    tests: Tests
+
+    @property
+    def draws(self) -> list[Value]:
+        """All random numbers that decide about it."""
+        return [draw for decision in self.decisions for draw in decision]
+
+    @property
+    def picture(self) -> Value:
+        """What was moved."""
+        return self.origin.inputs[0]
+
+    @property
+    def transform(self) -> Object | None:
+        """The transform of a library that did it, None if the script did it itself."""
+        for draw in self.draws:
+            if draw.origin is not None and draw.origin.op == DRAW and isinstance(draw.origin.inputs[0], Object):
+                return draw.origin.inputs[0]
+        return None
+
+    @property
+    def name(self) -> str:
+        """What did it, as a script would call it."""
+        if self.origin.op == "getitem":
+            return "a slice"
+        name = self.origin.op.rpartition(".")[2]
+        return name if name[:1].isupper() else f"{name}()"
+
+    def is_decided_by(self, values: set[int]) -> bool:
+        """Whether each of its decisions is known to what was made of ``values``, by their identity."""
+        return all(any(id(draw) in values for draw in decision) for decision in self.decisions)
+
+
+def movements(value: Value) -> list[Movement]:
+    """The random operations that moved pixels on the way to a value."""
+    found: list[Movement] = []
+    for origin, tests in _moved(value, {}).values():
+        kind = motion_of(origin)
+        decided = [origin.inputs[1:], *((test,) for test, _ in tests.values())]
+        decisions = tuple(draws for values in decided if (draws := draws_of(values)))
+        if kind is not None and decisions:
+            found.append(Movement(kind, origin, decisions, tests))
+    return found
+
+
+def draws_of(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """The random numbers that values depend on, other than by the size of a picture."""
+    return tuple(item for value in values for item in ancestors(value, barrier=is_extent) if is_draw(item))
+
+
+Moved = dict[int, tuple[Origin, Tests]]
+
+
+def _moved(value: Value, known: dict[int, Moved]) -> Moved:
+    """The operations that move pixels, by the identity of their origins, each with the tests that decide for it."""
+    if id(value) in known:
+        return known[id(value)]
+    known[id(value)] = found = {}
+    if is_draw(value) or is_extent(value) or (isinstance(value, Object) and value.kind == "transform"):
+        return found
+    if isinstance(value, Choice):
+        found |= _of_choice(value, _moved(value.yes, known), _moved(value.no, known))
+        return found
+    for parent in parents(value):
+        for key, (origin, tests) in _moved(parent, known).items():
+            found[key] = origin, tests if key not in found else _common(tests, found[key][1])
+    if value.origin is not None and value.origin.inputs and motion_of(value.origin) is not None:
+        found[id(value.origin)] = value.origin, {}
+    return found
+
+
+def _of_choice(choice: Choice, yes: Moved, no: Moved) -> Moved:
+    """What is on one side only is decided by the test; the test is not asked about what is on both."""
+    found: Moved = {}
+    for side, other, outcome in ((yes, no, True), (no, yes, False)):
+        for key, (origin, tests) in side.items():
+            if key in other:
+                found[key] = origin, _common(tests, other[key][1])
+            else:
+                deciding = {} if choice.test is None else {id(choice.test): (choice.test, outcome)}
+                found[key] = origin, tests | deciding
+    return found
+
+
+def _common(left: Tests, right: Tests) -> Tests:
+    return {key: test for key, test in left.items() if key in right}
+
+
+def is_extent(value: Value) -> bool:
+    """Whether a value is the size of something, which the pixels do not go into."""
+    for _ in range(NESTING):
+        if isinstance(value, Choice):
+            value = value.yes
+        elif isinstance(value, Attribute):
+            return value.name in EXTENTS
+        elif value.origin is None or not value.origin.inputs:
+            return False
+        elif value.origin.op == "getitem":
+            value = value.origin.inputs[0]
+        else:
+            asked = value.name if isinstance(value, Unknown) else ""
+            return value.origin.op == ".size" or (value.origin.op == "getattr" and asked in EXTENTS)
+    return False

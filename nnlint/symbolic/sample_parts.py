@@ -1,0 +1,108 @@
+"""The parts of what a dataset returns, under the names that the script has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from nnlint.symbolic.ancestry import Assumed
+from nnlint.symbolic.movement import Tests
+from nnlint.symbolic.trace import Return, Sample
+from nnlint.symbolic.values import Choice, Mapping, Sequence, Unknown, Value
+
+PARTS = 24
+"""Parts of a sample that are looked at."""
+
+WAYS = 6
+"""Tests between ways to return that are told apart."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A part of what a dataset returns; ``label`` is what the script calls it, ``tests`` what led to the return."""
+
+    label: str
+    value: Value
+    tests: Tests = field(default_factory=dict)
+
+    @property
+    def assumed(self) -> Assumed:
+        """How the tests came out that led to the return."""
+        return {key: outcome for key, (_, outcome) in self.tests.items()}
+
+
+def parts_of(returned: Sample | Return) -> Iterator[list[Part]]:
+    """The parts of what is returned, once for each way to return more than one."""
+    names = returned_names(returned.place.node)
+    for value, tests in _ways(returned.value, {}):
+        parts = list(_flattened(value, "", tests, names))[:PARTS]
+        if len(parts) > 1:
+            yield parts
+
+
+def _ways(value: Value, tests: Tests) -> Iterator[tuple[Value, Tests]]:
+    if not isinstance(value, Choice) or len(tests) >= WAYS:
+        yield value, tests
+        return
+    for side, outcome in ((value.yes, True), (value.no, False)):
+        yield from _ways(side, tests | ({} if value.test is None else {id(value.test): (value.test, outcome)}))
+
+
+def _flattened(value: Value, label: str, tests: Tests, names: dict[int, list[str]]) -> Iterator[Part]:
+    if isinstance(value, Sequence) and value.items:
+        spoken = [] if label else names.get(len(value.items), [])
+        for number, item in enumerate(value.items):
+            yield from _flattened(item, spoken[number] if spoken else label, tests, {})
+        return
+    items = value.items if isinstance(value, (Mapping, Unknown)) else None
+    if items:
+        for key, item in items.items():
+            yield from _flattened(item, key if isinstance(key, str) else label, tests, {})
+    else:
+        yield Part(label, value, tests)
+
+
+def returned_names(node: cst.CSTNode) -> dict[int, list[str]]:
+    """What the ``return`` statements of a function call the items of the tuples they return, by the number of items."""
+    found: dict[int, list[str]] = {}
+
+    class Returns(cst.CSTVisitor):
+        def visit_FunctionDef(self, inner: cst.FunctionDef) -> bool:  # noqa: N802
+            return inner is node
+
+        def visit_Return(self, statement: cst.Return) -> None:  # noqa: N802
+            if isinstance(statement.value, (cst.Tuple, cst.List)):
+                names = [spoken(element.value) for element in statement.value.elements]
+                found[len(names)] = names
+
+    node.visit(Returns())
+    return found
+
+
+def spoken(node: cst.BaseExpression) -> str:
+    """The name that an expression is about: itself, a key, the receiver of a method, the first argument of a function."""
+    while True:
+        if isinstance(node, cst.Name):
+            return node.value
+        if isinstance(node, cst.Attribute):
+            return node.attr.value
+        if isinstance(node, cst.BinaryOperation):
+            node = node.left
+        elif isinstance(node, cst.Subscript):
+            index = node.slice[0].slice
+            key = index.value if isinstance(index, cst.Index) else None
+            if isinstance(key, cst.SimpleString):
+                return str(key.evaluated_value)
+            node = node.value
+        elif isinstance(node, cst.Call):
+            receiver = node.func.value if isinstance(node.func, cst.Attribute) else None
+            if receiver is not None and (not node.args or isinstance(receiver, (cst.Call, cst.Subscript))):
+                node = receiver
+            elif node.args:
+                node = node.args[0].value
+            else:
+                return ""
+        else:
+            return ""

@@ -1,0 +1,317 @@
+"""NN302: a scheduler that counts in one unit and is stepped in the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from nnlint.diagnostic import Confidence, Severity
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.leaves import by_default, is_length, leaves
+from nnlint.symbolic.rates import base_rate, rate_of
+from nnlint.symbolic.scalar import number
+from nnlint.symbolic.schedule import argument_of, spoken
+from nnlint.symbolic.stepping import Stepping, steppings
+from nnlint.symbolic.trace import Event
+from nnlint.symbolic.values import Sequence, Value, resolve_setting, same
+
+if TYPE_CHECKING:
+    from nnlint.symbolic.trace import Trace
+
+HORIZONS: dict[str, tuple[tuple[int, str], ...]] = {
+    "StepLR": ((1, "step_size"),),
+    "MultiStepLR": ((1, "milestones"),),
+    "CosineAnnealingLR": ((1, "T_max"),),
+    "CosineAnnealingWarmRestarts": ((1, "T_0"),),
+    "PolynomialLR": ((1, "total_iters"),),
+    "OneCycleLR": ((2, "total_steps"), (4, "steps_per_epoch")),
+    "LambdaLR": ((1, "lr_lambda"),),
+    "get_linear_schedule_with_warmup": ((2, "num_training_steps"),),
+    "get_cosine_schedule_with_warmup": ((2, "num_training_steps"),),
+    "get_polynomial_decay_schedule_with_warmup": ((2, "num_training_steps"),),
+}
+"""The arguments that say how many steps a scheduler is made for, with their positions."""
+
+FEWEST_BATCHES = 20
+"""An epoch has at least as many batches where nothing is known of the data."""
+
+LONGEST = 1_000
+"""Loops over more epochs than this may well have a single batch in each."""
+
+DONE = 0.05
+"""A function of the step that falls below this share in as many steps as there are epochs counts epochs."""
+
+FOLLOWED = 10_000
+"""Steps for which a rate is followed."""
+
+FAINT = 0.01
+"""A rate below this share of the first one hardly moves the weights."""
+
+
+@rule("NN302", severity=Severity.WARNING, since="0.1.0", mentions=("cheduler", "lr_sched"), roots=("sched",))
+def mistimed_scheduler(trace: Trace) -> Iterator[Finding]:
+    """A scheduler that counts epochs and is stepped in every batch, or counts batches and is stepped once an epoch.
+
+    ## Why it matters
+    A scheduler knows no epochs: it counts the calls of `step()`. Made for 90 epochs and stepped in every batch, it has
+    done with its schedule before the first epoch ends; made for all batches and stepped once an epoch, it has hardly
+    begun when the run is over. Both train without a word, with a rate that nobody chose. The recipe warns of decays
+    that come at another time than their author thinks, and asks to leave them for the end.
+
+    ## Example
+    ```python
+    import torch
+    from torch import nn, optim
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.manual_seed(0)
+    epochs = 90
+    loader = DataLoader(TensorDataset(torch.randn(4096, 10), torch.randn(4096, 1)), batch_size=32, shuffle=True)
+    model = nn.Linear(10, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=len(loader))
+
+    for epoch in range(epochs):
+        for inputs, targets in loader:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(inputs), targets).backward()
+            optimizer.step()
+        scheduler.step()
+    ```
+
+    ## Use instead
+    ```python
+    import torch
+    from torch import nn, optim
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.manual_seed(0)
+    epochs = 90
+    loader = DataLoader(TensorDataset(torch.randn(4096, 10), torch.randn(4096, 1)), batch_size=32, shuffle=True)
+    model = nn.Linear(10, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+
+    for epoch in range(epochs):
+        for inputs, targets in loader:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(inputs), targets).backward()
+            optimizer.step()
+        scheduler.step()
+    ```
+
+    ## How it is confirmed
+    The script's optimizer and scheduler will be stepped as its own loops step them, with the number of epochs and the
+    length of the loader that the script gives, and the rate of every epoch measured.
+
+    ## When it stays silent
+    - The units agree: `len(loader) * epochs` in every batch, `epochs` in every epoch, OneCycle and cosine of the right
+      length.
+    - `step` is told the epoch or the metric, or asks for a condition of its own, such as a warm-up in iterations.
+    - The numbers could be meant as they are: a fall every thousand batches.
+    - It cannot be told how often the scheduler is stepped, or by default another one is.
+    """
+    reported: set[int] = set()
+    for run in trace.runs:
+        for stepping in steppings(run):
+            finding = _judged(trace, stepping)
+            if finding is not None and id(finding.place.node) not in reported:
+                reported.add(id(finding.place.node))
+                yield finding
+
+
+def _judged(trace: Trace, stepping: Stepping) -> Finding | None:
+    if stepping.in_batches and stepping.in_epochs:
+        return _stepped_twice(trace, stepping)
+    if stepping.in_batches and _counts_epochs(stepping):
+        return _too_often(trace, stepping)
+    if stepping.in_epochs and _counts_batches(stepping):
+        return _too_seldom(trace, stepping)
+    return None
+
+
+# --- what it counts --------------------------------------------------------------------------------------------------
+
+
+def _horizon(stepping: Stepping) -> tuple[str, Value] | None:
+    """The argument that says how many steps the scheduler is made for, with its name."""
+    scheduler = stepping.scheduler
+    for position, name in HORIZONS.get(scheduler.name, ()):
+        given = scheduler.attributes.get("factor") if name == "lr_lambda" else scheduler.arguments.get(position, name)
+        value = by_default(given)
+        if value is not None:
+            return name, value
+    return None
+
+
+def _counts_batches(stepping: Stepping) -> bool:
+    horizon = _horizon(stepping)
+    return horizon is not None and any(map(is_length, leaves(horizon[1])))
+
+
+def _counts_epochs(stepping: Stepping) -> bool:
+    epochs = number(stepping.epochs.count)
+    if _counts_batches(stepping) or epochs is None or not 5 <= epochs <= LONGEST:
+        return False
+    horizon = _horizon(stepping)
+    if horizon is None:
+        return stepping.scheduler.name == "ExponentialLR" and _is_soon_over(stepping, epochs)
+    name, value = horizon
+    longest = _longest(value)
+    if name == "lr_lambda":
+        rate = rate_of(stepping.scheduler, 1.0)
+        return _shares_epochs(stepping, value) and rate is not None and rate(int(epochs)) < DONE
+    if _shares_epochs(stepping, value):
+        return longest is not None and longest <= 2 * epochs
+    if longest is None:
+        return False
+    if name == "step_size":
+        return longest <= epochs and _is_soon_over(stepping, epochs)
+    return longest <= epochs if name == "milestones" else longest == epochs
+
+
+def _longest(value: Value) -> float | None:
+    """The number of steps, or the last milestone."""
+    resolved = resolve_setting(by_default(value))
+    if isinstance(resolved, Sequence):
+        found = [number(item) for item in resolved.items]
+        return None if not found or None in found else max(item for item in found if item is not None)
+    return number(value)
+
+
+def _shares_epochs(stepping: Stepping, value: Value) -> bool:
+    """Whether the steps are computed from the number of epochs, as values or as they are written."""
+    epochs = leaves(stepping.epochs.count)
+    if any(same(leaf, other) for leaf in leaves(value) for other in epochs):
+        return True
+    written, loop = _written(stepping), stepping.epochs.node
+    if written is None or not isinstance(loop, cst.For):
+        return False
+    return not (spoken(loop.iter) - {stepping.epochs.target}).isdisjoint(spoken(written))
+
+
+def _is_soon_over(stepping: Stepping, epochs: float) -> bool:
+    """Whether the rate is faint before a quarter of the run is over, however few batches there are."""
+    rate = rate_of(stepping.scheduler, 1.0)
+    return rate is not None and rate(int(epochs * FEWEST_BATCHES / 4)) < FAINT
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def _anchor(trace: Trace, event: Event) -> Place | None:
+    """The event itself if it is in the file that is read, else the call in this file that leads to it."""
+    if event.place.source is trace.source:
+        return event.place
+    return next((site.place for site in reversed(event.context.calls) if site.place.source is trace.source), None)
+
+
+def _written(stepping: Stepping) -> cst.BaseExpression | None:
+    """The expression that says how many steps the scheduler is made for."""
+    for position, name in HORIZONS.get(stepping.scheduler.name, ()):
+        written = argument_of(stepping.build.place.node, position, name)
+        if written is not None:
+            return written
+    return None
+
+
+def _counts(stepping: Stepping) -> str:
+    """The horizon as the script writes it: `` (T_max=len(loader))``."""
+    horizon, written = _horizon(stepping), _written(stepping)
+    if horizon is None or written is None:
+        return ""
+    text = " ".join(stepping.build.place.source.module.code_for_node(written).split())
+    return f" ({horizon[0]}={text})" if len(text) <= 60 else ""
+
+
+def _notes(stepping: Stepping, place: Place, *others: Note) -> tuple[Note, ...]:
+    loop = stepping.epochs.node
+    epochs = number(stepping.epochs.count)
+    counted = Place(stepping.epochs.source, loop.iter if isinstance(loop, cst.For) else loop)
+    notes = (
+        Note(stepping.build.place, "the scheduler is built here"),
+        Note(counted, "the epochs of the run" if epochs is None else f"the run has {epochs:g} epochs"),
+        *others,
+    )
+    return tuple(note for note in notes if note.place.node is not place.node)
+
+
+def _too_often(trace: Trace, stepping: Stepping) -> Finding | None:
+    step = stepping.in_batches[0]
+    place = _anchor(trace, step)
+    if place is None:
+        return None
+    return Finding(
+        place,
+        f"{stepping.scheduler.name} counts epochs{_counts(stepping)} and is stepped in every batch: "
+        f"{_consequence(stepping)}",
+        "the schedule is over before the first epochs are, and the rest of the run has a rate that nobody chose",
+        "step it once an epoch, after the loop over the batches, or give it the number of batches of the whole run",
+        _notes(stepping, place, Note(step.place, "it is stepped here, in every batch")),
+        confidence=Confidence.HIGH,
+    )
+
+
+def _consequence(stepping: Stepping) -> str:
+    """What becomes of the rate, in numbers where they are known."""
+    base = base_rate(by_default(stepping.scheduler.arguments.get(0, "optimizer")))
+    rate = rate_of(stepping.scheduler, base or 1.0)
+    period = number(stepping.scheduler.arguments.get(1, "T_max"))
+    if stepping.scheduler.name == "CosineAnnealingLR" and period:
+        return f"the rate goes down and up again every {2 * period:g} batches"
+    first = rate(0) if rate is not None else 0.0
+    rates = map(rate or (lambda steps: first), range(FOLLOWED))
+    faint = sum(1 for _ in takewhile(lambda value: value >= FAINT * first, rates))
+    if faint == FOLLOWED:
+        return "its steps are used up by as many batches"
+    start = f" ({first:.3g})" if base is not None else ""
+    return f"the rate is below 1 % of its start{start} after {faint} batches"
+
+
+def _too_seldom(trace: Trace, stepping: Stepping) -> Finding | None:
+    step, place = stepping.in_epochs[0], _anchor(trace, stepping.build)
+    if place is None:
+        return None
+    epochs = number(stepping.epochs.count)
+    steps = "each epoch is one step" if epochs is None else f"the run's {epochs:g} epochs are {epochs:g} steps"
+    return Finding(
+        place,
+        f"{stepping.scheduler.name} counts batches{_counts(stepping)} and is stepped once an epoch: {steps} of it",
+        "the run ends somewhere in the schedule, at a rate that nobody chose",
+        "give it the number of epochs, or step it in every batch for as many batches as the whole run has",
+        _notes(stepping, place, Note(step.place, "it is stepped here, once an epoch")),
+        fix=_count_epochs(stepping),
+        confidence=Confidence.HIGH,
+    )
+
+
+def _count_epochs(stepping: Stepping) -> Fix | None:
+    """``T_max=len(loader)`` becomes what the loop over epochs is written with, if both stand in one function."""
+    step, written, loop = stepping.in_epochs[0], _written(stepping), stepping.epochs.node
+    if stepping.scheduler.name != "CosineAnnealingLR" or written is None or not isinstance(loop, cst.For):
+        return None
+    if step.context.calls != stepping.build.context.calls or step.place.source is not stepping.build.place.source:
+        return None
+    rounds = argument_of(loop.iter, 0, "stop")
+    if rounds is None or not isinstance(loop.iter, cst.Call) or len(loop.iter.args) != 1 or spoken(loop.iter.func):
+        return None
+    text = stepping.build.place.source.module.code_for_node(rounds)
+    return Fix("count epochs", (Edit("replace", Place(stepping.build.place.source, written), text),))
+
+
+def _stepped_twice(trace: Trace, stepping: Stepping) -> Finding | None:
+    step = stepping.in_epochs[0]
+    place = _anchor(trace, step)
+    if place is None:
+        return None
+    return Finding(
+        place,
+        f"{stepping.scheduler.name} is stepped in every batch and once more in every epoch",
+        "the scheduler counts calls, so it counts neither epochs nor batches",
+        "keep the one that the schedule was made for",
+        _notes(stepping, place, Note(stepping.in_batches[0].place, "it is stepped here in every batch")),
+        confidence=Confidence.HIGH,
+    )
