@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.augmentation import MENTIONS, ROOTS, Disagreement, disagreements, place_of
-from nnlint.symbolic.library.vision import CROP, FLIP, ROTATION, SCALE, SIDED_DATASETS, WARP, random_motions
+from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, SIDED_DATASETS, WARP, random_motions
 from nnlint.symbolic.misplaced_flags import MisplacedFlag, misplaced_flags
 from nnlint.symbolic.paired_transforms import Pair, pairs
 from nnlint.symbolic.repeated_statement import repeated_for
@@ -168,10 +168,9 @@ def _same_for_the_target(found: Disagreement) -> Fix | None:
     read = reader(trunk(found.picture.value))
     if movement.kind not in (FLIP, CROP) or movement.transform is not None or read is None or target.read is None:
         return None
-    assert read.origin is not None and target.read.origin is not None
     draws = {id(draw.origin.node) for draw in movement.draws if draw.origin is not None}
     text = repeated_for(found.returned.place.node, movement.origin.node, target.name, draws)
-    if text is None or read.origin.op != target.read.origin.op:
+    if text is None or read.origin is None or target.read.origin is None or read.origin.op != target.read.origin.op:
         return None
     return Fix(f"do the same to {target.name}", (Edit("after", place_of(movement.origin), text),))
 
@@ -179,7 +178,7 @@ def _same_for_the_target(found: Disagreement) -> Fix | None:
 def _misplaced(flag: MisplacedFlag) -> Finding:
     return Finding(
         flag.place,
-        message=f"{flag.name} is passed to {flag.function} as {flag.taken_for}; its parameter {flag.name} keeps its default",
+        message=f"{flag.function} gets {flag.name} as {flag.taken_for}; its parameter {flag.name} keeps its default",
         why="the image is moved, and what this call loads for it is not",
         advice=f"pass it by name: {flag.name}={flag.name}",
         confidence=Confidence.HIGH,
@@ -216,7 +215,7 @@ def _mirrored_characters(trace: Trace) -> Iterator[Finding]:
                     place_of(transform.origin),
                     message=f"{transform.name} mirrors the images of {built.name}, whose classes have a side",
                     why="a mirrored digit, letter or sign is another one or none, and keeps its label",
-                    advice="leave the flip out for this dataset; small rotations, shifts and scales keep the label true",
+                    advice="leave the flip out for this dataset; small rotations and shifts keep the label true",
                     notes=(Note(event.place, f"{built.name} is loaded with it here"),),
                     severity=Severity.INFO,
                     confidence=Confidence.HIGH,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Finding, Note, rule
 from nnlint.symbolic.augmentation import MENTIONS, ROOTS, Disagreement, VainSeeds, disagreements, place_of, vain_seeds
-from nnlint.symbolic.library.vision import CROP, FLIP, ROTATION, SCALE, WARP
+from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, WARP
 from nnlint.symbolic.movement import Movement
 from nnlint.symbolic.paired_transforms import Pair, pairs
 from nnlint.symbolic.values import Object

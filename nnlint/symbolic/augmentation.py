@@ -9,7 +9,7 @@ from itertools import permutations
 
 from nnlint.rule import Place
 from nnlint.symbolic.ancestry import ancestors
-from nnlint.symbolic.library.vision import READERS, generator_of, is_draw, motion_of
+from nnlint.symbolic.library.motions import READERS, generator_of, is_draw, motion_of
 from nnlint.symbolic.movement import Movement, draws_of, is_extent, movements
 from nnlint.symbolic.sample_parts import Part, parts_of
 from nnlint.symbolic.target import Target, name_of, reader, target_of, trunk
@@ -35,8 +35,9 @@ RESTORES = frozenset(("set_rng_state", "setstate", "set_state"))
 class Disagreement:
     """A picture that was moved at random, and a target that was not moved with it.
 
-    ``returned`` is the event that gives both away: of a dataset, or of a function that was given both. ``by`` is how the target was moved instead, None if it was left as it was; ``reseeded`` a seed that is set on the
-    way without any effect on the two.
+    ``returned`` is the event that gives both away: of a dataset, or of a function that was handed both. ``by`` is how
+    the target was moved instead, None if it was left as it was; ``reseeded`` a seed that is set on the way without any
+    effect on the two.
     """
 
     returned: Sample | Return
@@ -196,7 +197,7 @@ def _seed_on_the_way(run: Run) -> Seed | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VainSeeds:
-    """Two parts that go through transforms nobody knows, each after a seed of a generator that torchvision leaves be."""
+    """Two parts that go through transforms nobody knows, each after a seed that does not reach torchvision."""
 
     seed: Seed
     first: Origin

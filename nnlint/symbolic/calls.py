@@ -81,6 +81,9 @@ CHEAP = 4
 ROUTINE = (Build, Forward, RandomUse, Reshape, Mode, Store)
 """Events that a function may repeat without telling anything new."""
 
+REDUCED = {"values": 0, "indices": 1}
+"""What the parts of the pair that ``x.max(dim)``, ``x.sort()`` or ``x.topk(k)`` return are called."""
+
 BOOLEAN = frozenset(("startswith", "endswith", "lower", "upper", "strip"))
 
 
@@ -620,6 +623,8 @@ def attribute(executor: Executor, receiver: Value, name: str, node: cst.CSTNode)
         return Attribute(receiver, name)
     if isinstance(receiver, Mapping) and name in receiver.items:
         return receiver.items[name]
+    if isinstance(receiver, Sequence) and name in REDUCED and len(receiver.items) == 2:
+        return receiver.items[REDUCED[name]]
     if isinstance(receiver, (Tensor, Unknown)):
         handler = ATTRIBUTES.get(name)
         if handler is not None:

@@ -127,7 +127,7 @@ def lookup(executor: Executor, name: str) -> Value:
         return Library(f"builtins.{name}")
     if name == "__file__":
         return Const(str(module.source.path))
-    return Unknown(name)
+    return module.missing.setdefault(name, Unknown(name))
 
 
 def _name(executor: Executor, node: cst.Name) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnlint.symbolic.ancestry import ancestors, parents
-from nnlint.symbolic.library.vision import DRAW, is_draw, motion_of
+from nnlint.symbolic.library.motions import DRAW, is_draw, motion_of
 from nnlint.symbolic.values import Attribute, Choice, Object, Origin, Unknown, Value
 
 Tests = dict[int, tuple[Value, bool]]
@@ -86,7 +86,8 @@ def _moved(value: Value, known: dict[int, Moved]) -> Moved:
     """The operations that move pixels, by the identity of their origins, each with the tests that decide for it."""
     if id(value) in known:
         return known[id(value)]
-    known[id(value)] = found = {}
+    found: Moved = {}
+    known[id(value)] = found
     if is_draw(value) or is_extent(value) or (isinstance(value, Object) and value.kind == "transform"):
         return found
     if isinstance(value, Choice):
@@ -124,11 +125,10 @@ def is_extent(value: Value) -> bool:
             value = value.yes
         elif isinstance(value, Attribute):
             return value.name in EXTENTS
-        elif value.origin is None or not value.origin.inputs:
-            return False
-        elif value.origin.op == "getitem":
+        elif value.origin is not None and value.origin.op == "getitem" and value.origin.inputs:
             value = value.origin.inputs[0]
         else:
             asked = value.name if isinstance(value, Unknown) else ""
-            return value.origin.op == ".size" or (value.origin.op == "getattr" and asked in EXTENTS)
+            op = "" if value.origin is None else value.origin.op
+            return op == ".size" or (op == "getattr" and asked in EXTENTS)
     return False

@@ -1,4 +1,4 @@
-"""Transforms that are given for the image and for the target apart: to a dataset of torchvision, to keys of a sample."""
+"""Transforms that are given for images and targets apart: to a dataset of torchvision, or to keys of a sample."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nnlint.rule import Place
 from nnlint.symbolic.ancestry import ancestors
-from nnlint.symbolic.library.vision import (
+from nnlint.symbolic.library.motions import (
     PAIRED_DATASETS,
     PIPELINES,
     Motion,

@@ -11,6 +11,7 @@ from nnlint.symbolic.ancestry import Assumed
 from nnlint.symbolic.movement import Tests
 from nnlint.symbolic.trace import Return, Sample
 from nnlint.symbolic.values import Choice, Mapping, Sequence, Unknown, Value
+from nnlint.symbolic.words import below
 
 PARTS = 24
 """Parts of a sample that are looked at."""
@@ -68,21 +69,16 @@ def returned_names(node: cst.CSTNode) -> dict[int, list[str]]:
     """What the ``return`` statements of a function call the items of the tuples they return, by the number of items."""
     found: dict[int, list[str]] = {}
 
-    class Returns(cst.CSTVisitor):
-        def visit_FunctionDef(self, inner: cst.FunctionDef) -> bool:  # noqa: N802
-            return inner is node
-
-        def visit_Return(self, statement: cst.Return) -> None:  # noqa: N802
-            if isinstance(statement.value, (cst.Tuple, cst.List)):
-                names = [spoken(element.value) for element in statement.value.elements]
-                found[len(names)] = names
-
-    node.visit(Returns())
+    inner = [item for item in below(node) if isinstance(item, cst.FunctionDef) and item is not node]
+    foreign = {id(item) for function in inner for item in below(function)}
+    for item in below(node):
+        if isinstance(item, cst.Return) and id(item) not in foreign and isinstance(item.value, (cst.Tuple, cst.List)):
+            found[len(item.value.elements)] = [spoken(element.value) for element in item.value.elements]
     return found
 
 
 def spoken(node: cst.BaseExpression) -> str:
-    """The name that an expression is about: itself, a key, the receiver of a method, the first argument of a function."""
+    """The name that an expression is about: itself, a key, the receiver of a method, or a first argument."""
     while True:
         if isinstance(node, cst.Name):
             return node.value

@@ -29,6 +29,8 @@ class Module:
     names: dict[str, Value] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
     """Library modules that everything was imported from."""
+    missing: dict[str, Value] = field(default_factory=dict)
+    """Names that nothing binds; the same name is the same unknown value each time."""
     effects: list[Event] = field(default_factory=list)
     """What importing it does, in order."""
 

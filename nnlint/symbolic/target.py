@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from nnlint.symbolic.ancestry import Assumed, ancestors
-from nnlint.symbolic.library.vision import READERS
+from nnlint.symbolic.library.motions import READERS
 from nnlint.symbolic.sample_parts import Part
 from nnlint.symbolic.values import (
     Attribute,
@@ -141,8 +141,8 @@ def trunk(value: Value, assumed: Assumed | None = None) -> list[Value]:
     found: list[Value] = []
     seen: set[int] = set()
     queue = [value]
-    for item in queue:
-        item = resolve_setting(item) or item
+    for given in queue:
+        item = resolve_setting(given) or given
         if id(item) in seen or len(found) >= LONGEST:
             continue
         seen.add(id(item))
