@@ -142,8 +142,8 @@ def _moved_alone(found: Disagreement, trace: Trace) -> Finding:
     notes.append(Note(applied, f"it {MOVES[movement.kind]} {picture} here"))
     return Finding(
         place,
-        message=f"{movement.name} {MOVES[movement.kind]} {picture} at random, and {target.name} is left as it was",
-        why=f"the {target.noun} then speaks of other pixels, and the model learns wrong places",
+        message=f"{movement.name} {MOVES[movement.kind]} {picture} at random, but not {target.name}",
+        why=f"image and {target.noun} no longer tell of the same places, and the model learns wrong labels",
         advice=TOGETHER.get(target.noun, TOGETHER_OTHERWISE),
         notes=tuple(note for note in notes if note.place.node is not place.node),
         fix=_same_for_the_target(found),
@@ -194,8 +194,8 @@ def _given_alone(pair: Pair) -> Finding:
     name, moves = pair.transform.name, MOVES[pair.motion.kind]
     return Finding(
         pair.place,
-        message=f"{name} {moves} the images of this {pair.name} at random, and nothing does so to the {pair.noun}",
-        why=f"the {pair.noun} then speak of other pixels, and the model learns wrong places",
+        message=f"{name} {moves} the images of this {pair.name} at random, but not the {pair.noun}",
+        why=f"images and {pair.noun} no longer tell of the same places, and the model learns wrong labels",
         advice=pair.advice,
         notes=tuple(Note(place_of(origin), f"{name} is built here") for origin in (pair.transform.origin,) if origin),
         severity=Severity.ERROR if pair.is_picture else None,

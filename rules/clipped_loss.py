@@ -36,7 +36,7 @@ EVALUATIVE = re.compile(
 BOUNDED = re.compile(r"ssim|iou|dice|cos|tversky|jaccard|auc|corr", re.IGNORECASE)
 """Names of losses that end at 1 or 2 by themselves."""
 
-COMPOUND = (cst.BinaryOperation, cst.UnaryOperation, cst.BooleanOperation, cst.Comparison, cst.IfExp, cst.Lambda)
+COMPOUND = frozenset("BinaryOperation UnaryOperation BooleanOperation Comparison IfExp Lambda".split())
 """Expressions that need parentheses where a call stood."""
 
 
@@ -280,7 +280,9 @@ def removal(bound: Bound) -> Edit | None:
     if operand is None:
         return None
     text = code(bound.place, operand)
-    return Edit("replace", bound.place, f"({text})" if isinstance(operand, COMPOUND) and not operand.lpar else text)
+    return Edit(
+        "replace", bound.place, f"({text})" if type(operand).__name__ in COMPOUND and not operand.lpar else text
+    )
 
 
 def _is_idle(statement: cst.BaseSmallStatement, bound: Bound) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOVED = {FLIP: "flipped", ROTATION: "rotated", CROP: "cropped", WARP: "warped", SCALE: "rescaled"}
 
-WHY = "the two no longer show the same place, and the model learns wrong pixels"
+WHY = "the two no longer tell of the same places, and the model learns wrong labels"
 
 TOGETHER = (
     "transform both in one call (torchvision.transforms.v2 with tv_tensors, albumentations with mask=), or draw once "

@@ -11,7 +11,7 @@ import libcst as cst
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.leaves import by_default, is_length, leaves
-from nnlint.symbolic.rates import base_rate, rate_of
+from nnlint.symbolic.rates import Options, base_rate, rate_of
 from nnlint.symbolic.scalar import number
 from nnlint.symbolic.schedule import argument_of, spoken
 from nnlint.symbolic.stepping import Stepping, steppings
@@ -259,9 +259,11 @@ def _consequence(stepping: Stepping) -> str:
     """What becomes of the rate, in numbers where they are known."""
     base = base_rate(by_default(stepping.scheduler.arguments.get(0, "optimizer")))
     rate = rate_of(stepping.scheduler, base or 1.0)
-    period = number(stepping.scheduler.arguments.get(1, "T_max"))
-    if stepping.scheduler.name == "CosineAnnealingLR" and period:
-        return f"the rate goes down and up again every {2 * period:g} batches"
+    options = Options(stepping.scheduler)
+    if stepping.scheduler.name == "CosineAnnealingLR":
+        return f"the rate goes down and up again every {2 * options.number(1, 'T_max'):g} batches"
+    if stepping.scheduler.name == "CosineAnnealingWarmRestarts":
+        return f"the rate is restarted after {options.number(1, 'T_0'):g} batches"
     first = rate(0) if rate is not None else 0.0
     rates = map(rate or (lambda steps: first), range(FOLLOWED))
     faint = sum(1 for _ in takewhile(lambda value: value >= FAINT * first, rates))

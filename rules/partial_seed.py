@@ -12,7 +12,7 @@ import libcst as cst
 from nnlint.diagnostic import Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.library.frameworks import SELF_SEEDING
-from nnlint.symbolic.library.generators import spoken
+from nnlint.symbolic.library.generators import SEEDS, spoken
 from nnlint.symbolic.scalar import number
 from nnlint.symbolic.seeding import (
     SEEDERS,
@@ -214,7 +214,7 @@ def _excluded(seed: Seed, taken: set[tuple[int, bool]]) -> bool:
 def seed_after_draw(seeding: Seeding) -> Finding | None:
     """The seed of torch is set once weights or a split have been drawn."""
     seeds = seeding.seeding("torch")
-    if not seeds or seeds[0].by in SELF_SEEDING:
+    if not seeds or seeds[0].by not in SEEDS:
         return None
     seed = seeds[0]
     moment = seeding.order[id(seed)]
@@ -237,7 +237,9 @@ def drawn_seed(seeding: Seeding) -> Finding | None:
     """The seed itself is drawn, or read off the clock, and nobody is told what it was."""
     for seed in seeding.seeds:
         source = clock(seed.value)
-        if source and not seed.in_worker and "own" not in seed.generators and not is_reported(seed):
+        if source is None or seed.in_worker or "own" in seed.generators:
+            continue
+        if not is_seeded_before(seeding, seed, source.op.partition(".")[0]) and not is_reported(seed):
             return finding(
                 seeding,
                 seed,
@@ -252,6 +254,12 @@ def drawn_seed(seeding: Seeding) -> Finding | None:
 def clock(value: Value | None) -> Origin | None:
     """The call that gives another number in each run, if a value comes from one."""
     return next((origin for origin in origins(value) if CLOCKS.match(origin.op)), None)
+
+
+def is_seeded_before(seeding: Seeding, seed: Seed, generator: str) -> bool:
+    """Whether a seed is drawn from a generator that has a seed itself."""
+    moment = seeding.order[id(seed)]
+    return any(seeding.order[id(earlier)] < moment for earlier in seeding.seeding(generator))
 
 
 def is_reported(seed: Seed) -> bool:

@@ -14,7 +14,19 @@ from nnlint.symbolic.movement import Movement, draws_of, is_extent, movements
 from nnlint.symbolic.sample_parts import Part, parts_of
 from nnlint.symbolic.target import Target, name_of, reader, target_of, trunk
 from nnlint.symbolic.trace import Return, Run, Sample, Seed, Store
-from nnlint.symbolic.values import Const, Operation, Origin, Symbol, Value
+from nnlint.symbolic.values import (
+    Const,
+    Function,
+    Instance,
+    Mapping,
+    Method,
+    Operation,
+    Origin,
+    Sequence,
+    Symbol,
+    Unknown,
+    Value,
+)
 
 MENTIONS = ("__getitem__", "Rand", "Flip", "flip", "FLIP", "DataLoader(")
 """Texts of which a file that makes samples, or the transforms for them, contains one."""
@@ -135,10 +147,22 @@ def _is_followed(movement: Movement, target: Target, stores: list[Store]) -> boo
     reached = {id(item) for item in ancestors(target.part.value, assumed, is_extent)}
     line = {id(item) for item in target.trunk if not isinstance(item, Symbol)}
     for store in stores:
-        if id(store.target) in reached or any(id(item) in line for item in ancestors(store.target)):
+        if any(id(item) in reached for item in _held(store.target)) or _is_part_of(store.target, line):
             given = [store.value, *store.keys, *(condition.test for condition in store.context.conditions)]
             reached |= {id(item) for value in given for item in ancestors(value)}
     return movement.is_decided_by(reached)
+
+
+def _held(target: Value) -> list[Value]:
+    """What an assignment to an item changes: the value; of a list or dict, whose copies are many, what it holds."""
+    if isinstance(target, (Sequence, Mapping)):
+        items = target.items if isinstance(target, Sequence) else list(target.items.values())
+        return [item for item in items if not isinstance(item, (Const, Symbol))]
+    return [target]
+
+
+def _is_part_of(target: Value, line: set[int]) -> bool:
+    return any(id(item) in line for item in ancestors(target))
 
 
 def _is_told(movement: Movement, parts: list[Part], target: Target) -> bool:
@@ -170,11 +194,17 @@ def _asks_for(test: Value, line: set[int]) -> bool:
 
 def _may_be_handled(target: Target) -> bool:
     """Whether something nobody knows, that may move it, was done to the target."""
-    for origin in (item.origin for item in target.trunk):
+    for item in target.trunk:
+        origin = item.origin
+        if origin is None and isinstance(item, Unknown):
+            return True
         if origin is None or not origin.inputs or motion_of(origin) is not None:
             continue
-        name = name_of(origin.inputs[0]) if origin.op == "call" else origin.op if origin.op.startswith(".") else ""
-        if HANDLES.search(name):
+        if origin.op == "call":
+            # a function of the repository that was not followed may do anything
+            if isinstance(origin.inputs[0], (Function, Method, Instance)) or HANDLES.search(name_of(origin.inputs[0])):
+                return True
+        elif origin.op.startswith(".") and HANDLES.search(origin.op):
             return True
     return False
 

@@ -114,7 +114,8 @@ def both(executor: Executor, test: Value | None, then: Callable[[], Flow], other
 def _journaled(executor: Executor, side: Callable[[], Flow]) -> tuple[Flow, list[Entry]]:
     """Run one side with a journal of its own; if the reading stops there, its changes can still be undone."""
     outer = executor.journal
-    executor.journal = mine = []
+    mine: list[Entry] = []
+    executor.journal = mine
     try:
         return side(), mine
     except BaseException:

@@ -138,7 +138,10 @@ def decorate_class(executor: Executor, cls: Class, node: cst.ClassDef) -> None:
                 fields[small.target.value] = cls.namespace.get(small.target.value)
     if fields and "__init__" not in cls.namespace:
         cls.namespace["__fields__"] = Mapping(
-            {name: Unknown(name) if value is None else _field(executor, name, value, node) for name, value in fields.items()}
+            {
+                name: Unknown(name) if value is None else _field(executor, name, value, node)
+                for name, value in fields.items()
+            }
         )
 
 
@@ -236,9 +239,7 @@ def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTN
     if isinstance(callee, Object):
         return call_object(executor, callee, arguments, node)
     if isinstance(callee, Partial):
-        merged = Arguments(
-            callee.args + arguments.positional, {**callee.kwargs, **arguments.keywords}, arguments.star
-        )
+        merged = Arguments(callee.args + arguments.positional, {**callee.kwargs, **arguments.keywords}, arguments.star)
         return call(executor, callee.function, merged, node)
     if isinstance(callee, Choice):
         return call_either(executor, callee, arguments, node)
@@ -384,12 +385,12 @@ def bound_arguments(function: Function, receiver: Value | None, arguments: Argum
     if star:
         names[star] = Sequence("tuple", list(given[len(positional) :]), arguments.star)
     if double:
-        names[double] = Mapping(dict(extra), arguments.star)
+        names[double] = Mapping(dict[object, Value](extra.items()), arguments.star)
     return names
 
 
 def _is_option(default: Value, arguments: Arguments) -> bool:
-    """Whether a default that is used stands for a choice: flags and modes always, others if the call may have set them."""
+    """Whether a default stands for a choice: flags and modes always, others if the call may have set them."""
     return isinstance(default, Const) and (arguments.star or isinstance(default.value, (bool, str)))
 
 
@@ -685,6 +686,10 @@ def set_item(executor: Executor, base: Value, target: cst.Subscript, value: Valu
     key = items[0].value if len(items) == 1 else None
     constant = resolve_setting(key)
     base = resolve_setting(base) or base
+    if isinstance(base, (Tensor, Unknown)) or (executor.in_worker and isinstance(base, (Sequence, Mapping))):
+        parts = (part for item in items for part in (item.value, item.lower, item.upper, item.step))
+        keys = tuple(part for part in parts if part is not None)
+        executor.emit(Store, target, target=base, keys=keys, value=value)
     if isinstance(base, Mapping):
         if isinstance(constant, Const) and isinstance(constant.value, (str, int, float, bool)):
             if isinstance(constant.value, str) and isinstance(value, (Tensor, Unknown)) and not value.name:
@@ -709,14 +714,10 @@ def set_item(executor: Executor, base: Value, target: cst.Subscript, value: Valu
             executor.put(base.attributes, str(constant.value), value)
     elif isinstance(base, (Instance, Object)) and isinstance(constant, Const) and isinstance(constant.value, str):
         executor.put(base.attributes, constant.value, value)
-    elif isinstance(base, (Tensor, Unknown)):
-        parts = (part for item in items for part in (item.value, item.lower, item.upper, item.step))
-        keys = tuple(part for part in parts if part is not None)
-        executor.emit(Store, target, target=base, keys=keys, value=value)
-        if isinstance(base, Unknown) and isinstance(constant, Const) and isinstance(constant.value, str):
-            if base.items is None:
-                base.items = {}
-            executor.put(base.items, constant.value, value)
+    elif isinstance(base, Unknown) and isinstance(constant, Const) and isinstance(constant.value, str):
+        if base.items is None:
+            base.items = {}
+        executor.put(base.items, constant.value, value)
     elif isinstance(base, Choice):
         for side in (base.yes, base.no):
             set_item(executor, side, target, value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence as Items
+from collections.abc import Callable
+from collections.abc import Sequence as Items
 from typing import Any
 
 import libcst as cst
 
 from nnlint.rule import Place
-from nnlint.source import ParseFailure, Source
 from nnlint.symbolic import calls, expressions, imports, loops, patterns
 from nnlint.symbolic.branches import MISSING, Entry, Flow, both
 from nnlint.symbolic.project import Project
@@ -20,9 +20,7 @@ from nnlint.symbolic.values import (
     Class,
     Const,
     Function,
-    Instance,
     Loop,
-    Operation,
     Symbol,
     Tensor,
     Unknown,
@@ -219,7 +217,7 @@ def _annotated(executor: Executor, node: cst.AnnAssign) -> Flow:
 
 
 def _augmented(executor: Executor, node: cst.AugAssign) -> Flow:
-    current = executor.evaluate(node.target)  # type: ignore[arg-type]
+    current = executor.evaluate(node.target)
     operand = executor.evaluate(node.value)
     op = expressions.AUGMENTED.get(type(node.operator), "")
     bind(executor, node.target, expressions.combine(executor, op, current, operand, node))
@@ -415,9 +413,7 @@ def bind(executor: Executor, target: cst.CSTNode, value: Value) -> None:
         calls.set_attribute(executor, executor.evaluate(target.value), target.attr.value, value, target)
     elif isinstance(target, (cst.Tuple, cst.List)):
         elements = target.elements
-        names = tuple(
-            element.value.value if isinstance(element.value, cst.Name) else "" for element in elements
-        )
+        names = tuple(element.value.value if isinstance(element.value, cst.Name) else "" for element in elements)
         star = next((i for i, element in enumerate(elements) if isinstance(element, cst.StarredElement)), None)
         values = expressions.unpack(executor, value, names, star, target)
         for element, item in zip(elements, values, strict=True):

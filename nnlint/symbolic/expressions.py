@@ -101,12 +101,16 @@ def is_main_guard(node: cst.BaseExpression) -> bool:
     )
 
 
+def _is_class_body(frame: Frame) -> bool:
+    return frame.function is None and frame.parent is not None
+
+
 def lookup(executor: Executor, name: str) -> Value:
     """What a name is bound to."""
     frame: Frame | None = executor.frame
     while frame is not None:
         value = frame.names.get(name)
-        if value is not None and not (frame.function is None and frame.parent is not None and frame is not executor.frame):
+        if value is not None and not (_is_class_body(frame) and frame is not executor.frame):
             if isinstance(value, Deferred):
                 value = imports.needed(executor, value)
                 frame.names[name] = value
@@ -226,9 +230,7 @@ def combine(executor: Executor, op: str, left: Value, right: Value, node: cst.CS
         return operation(op, left, right) if op in ("+", "-", "*", "/", "//", "%", "**") else Symbol()
     if isinstance(left, Sequence) and op == "+":
         if isinstance(right, Sequence):
-            return Sequence(
-                left.kind, left.items + right.items, left.open or right.open, left.element or right.element
-            )
+            return Sequence(left.kind, left.items + right.items, left.open or right.open, left.element or right.element)
         return Sequence(left.kind, list(left.items), True, Unknown())
     if isinstance(left, Sequence) and op == "*":
         times = evaluate(right)
@@ -244,7 +246,7 @@ def combine(executor: Executor, op: str, left: Value, right: Value, node: cst.CS
         result.shape = shape_of(left) if left.shape is not None else None
     elif isinstance(right, Unknown) and is_numeric(left):
         result.shape = shape_of(right) if right.shape is not None else None
-    elif isinstance(left, Unknown) and isinstance(right, Unknown) and left.shape is not None and right.shape is not None:
+    elif all(isinstance(side, Unknown) and side.shape is not None for side in (left, right)):
         result.shape = binary(op, left, right)
     return result
 
@@ -304,9 +306,9 @@ def _compare(executor: Executor, op: str, left: Value, right: Value, node: cst.C
         return operation(op, left, right)
     elif op in ("is", "is not", "==", "!="):
         for this, other in ((left, right), (right, left)):
-            if isinstance(this, Const) and this.value is None and not is_numeric(other):
-                if not isinstance(other, (Unknown, Choice, Attribute)):
-                    return Const(op in ("is not", "!="))
+            is_none = isinstance(this, Const) and this.value is None
+            if is_none and not is_numeric(other) and not isinstance(other, (Unknown, Choice, Attribute)):
+                return Const(op in ("is not", "!="))
     return Unknown(origin=Origin(op, (left, right), executor.module.source, node))
 
 
@@ -367,7 +369,7 @@ def _yield(executor: Executor, node: cst.Yield) -> Value:
 def _comprehension(executor: Executor, node: cst.BaseSimpleComp) -> Value:
     kind = {cst.SetComp: "set", cst.GeneratorExp: "generator"}.get(type(node), "list")
     holder: list[Value] = []
-    single = loops.comprehension(executor, node.for_in, lambda: holder.append(executor.evaluate(node.elt)))  # type: ignore[attr-defined]
+    single = loops.comprehension(executor, node.for_in, lambda: holder.append(executor.evaluate(node.elt)))
     if single and holder:
         return Sequence(kind, holder)
     return Sequence(kind, [], True, holder[0] if holder else None)
@@ -416,18 +418,11 @@ def unpack(
             after = count - star - 1
             end = len(value.items) - after
             return [*value.items[:star], Sequence("list", value.items[star:end]), *value.items[end:]]
-    origin_of = value
     batch = value.batch if isinstance(value, (Unknown, Tensor)) else None
-    if isinstance(value, (Unknown, Tensor, Object, Instance, Attribute, Sequence)):
-        return [
-            Unknown(
-                name,
-                batch=batch,
-                origin=Origin("getitem", (origin_of, Const(i)), executor.module.source, node),
-            )
-            for i, name in enumerate(names)
-        ]
-    return [Unknown(name) for name in names]
+    return [
+        Unknown(name, batch=batch, origin=Origin("getitem", (value, Const(i)), executor.module.source, node))
+        for i, name in enumerate(names)
+    ]
 
 
 def index_item(executor: Executor, node: cst.BaseSlice) -> IndexItem:
@@ -506,21 +501,22 @@ def subscript(executor: Executor, base: Value, items: list[IndexItem], node: cst
     batch = base.batch if isinstance(base, (Unknown, Tensor)) else None
     if isinstance(base, Tensor):
         return Tensor(index(base, items), origin=origin, batch=batch, integer=base.integer)
-    if isinstance(base, Unknown) and base.shape is not None and not (isinstance(key, Const) and isinstance(key.value, str)):
+    name = key.value if isinstance(key, Const) and isinstance(key.value, str) else ""
+    if isinstance(base, Unknown) and base.shape is not None and not name:
         return Unknown(origin=origin, batch=batch, shape=index(base, items))
-    name = str(key.value) if isinstance(key, Const) and isinstance(key.value, str) else ""
     return Unknown(name, origin=origin, batch=batch)
 
 
 def _item_of_sequence(executor: Executor, base: Sequence, item: IndexItem, node: cst.CSTNode) -> Value:
     if item.is_slice:
-        bounds = [None if bound is None else evaluate(bound) for bound in (item.lower, item.upper)]
-        known = all(b is None or isinstance(v, int) for b, v in zip((item.lower, item.upper), bounds, strict=True))
-        if known and not base.open and item.step is None:
-            return Sequence(base.kind, base.items[slice(*bounds)])
+        lower = 0 if item.lower is None else evaluate(item.lower)
+        upper = len(base.items) if item.upper is None else evaluate(item.upper)
+        if isinstance(lower, int) and isinstance(upper, int) and not base.open and item.step is None:
+            return Sequence(base.kind, base.items[lower:upper])
         return Sequence(base.kind, [], True, base.element or (base.items[0] if base.items else None))
     position = evaluate(item.value)
-    if isinstance(position, int) and -len(base.items) <= position < len(base.items) and not (base.open and position < 0):
+    known = isinstance(position, int) and not (base.open and position < 0)
+    if known and isinstance(position, int) and -len(base.items) <= position < len(base.items):
         return base.items[position]
     if base.items and not base.open:
         return calls.any_of(base.items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -40,8 +41,8 @@ def execute_import(executor: Executor, node: cst.Import) -> None:
         if source is not None:
             have_effects(executor, source)
         if alias.asname is not None and isinstance(alias.asname.name, cst.Name):
-            value: Value = Library(canonical(path)) if source is None else Deferred(source, "")
-            bind_name(executor, alias.asname.name.value, value)
+            given: Value = Library(canonical(path)) if source is None else Deferred(source, "")
+            bind_name(executor, alias.asname.name.value, given)
         else:
             first = path.partition(".")[0]
             package = source
@@ -81,16 +82,14 @@ def execute_import_from(executor: Executor, node: cst.ImportFrom) -> None:
         name = alias.name.value
         bound = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else name
         submodule = f"{path}.{name}" if path else name
+        below = executor.project.find(importer, submodule, level) if source is None else None
         if source is not None:
-            value: Value = Deferred(source, name)
+            bind_name(executor, bound, Deferred(source, name))
+        elif below is not None:
+            have_effects(executor, below)
+            bind_name(executor, bound, Deferred(below, ""))
         else:
-            below = executor.project.find(importer, submodule, level)
-            if below is not None:
-                have_effects(executor, below)
-                value = Deferred(below, "")
-            else:
-                value = Unknown(name) if level else Library(canonical(submodule))
-        bind_name(executor, bound, value)
+            bind_name(executor, bound, Unknown(name) if level else Library(canonical(submodule)))
 
 
 class Package(Library):
@@ -168,9 +167,7 @@ def load(executor: Executor, source: Source) -> Module | None:
     reader.module, reader.frame = module, Frame(module, module.names)
     reader.run = Run(module.name, script=False)
     reader.limit = STEPS_PER_MODULE
-    try:
+    with suppress(OutOfSteps, RecursionError):
         reader.block(tree.body)
-    except (OutOfSteps, RecursionError):
-        pass
     module.effects = reader.run.events
     return module

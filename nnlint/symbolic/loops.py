@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.symbolic import calls
-from nnlint.symbolic.branches import MISSING, Changes, Flow, changes
+from nnlint.symbolic.branches import MISSING, Changes, Entry, Flow, changes
 from nnlint.symbolic.scalar import evaluate, is_numeric, operation, truth
 from nnlint.symbolic.values import (
     Attribute,
@@ -26,6 +26,7 @@ from nnlint.symbolic.values import (
     Origin,
     Range,
     Sequence,
+    Setting,
     Symbol,
     Tensor,
     Unknown,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from nnlint.symbolic.executor import Executor
 
 EPOCH = re.compile(r"epoch|(^|_)ep(s|och|ochs)?($|_)|^e$", re.IGNORECASE)
-LOADER = re.compile(r"loader|data_?iter|batches|batch_?iter|^(train|test|val|valid|trn|tst)_?(data|dl|iter|gen)?$|_dl$", re.IGNORECASE)
+LOADER = re.compile(
+    r"loader|data_?iter|batches|batch_?iter|^(train|test|val|valid|trn|tst)_?(data|dl|iter|gen)?$|_dl$", re.IGNORECASE
+)
 STEPS = re.compile(r"step|iter|^(it|its|i_batch)$|batch", re.IGNORECASE)
 
 UNROLLED = 3
@@ -73,8 +76,8 @@ def is_loader(value: Value) -> bool:
     if isinstance(value, (Unknown, Tensor)):
         if LOADER.search(value.name):
             return True
-        origin = value.origin
-        return origin is not None and bool(origin.inputs) and isinstance(origin.inputs[0], Unknown) and is_named_loader(value)
+        inputs = () if value.origin is None else value.origin.inputs
+        return bool(inputs) and isinstance(inputs[0], Unknown) and is_named_loader(value)
     if isinstance(value, Choice):
         return is_loader(value.yes) or is_loader(value.no)
     if isinstance(value, Attribute):
@@ -303,7 +306,7 @@ def atom_names(value: Value) -> list[str]:
     """The names of the numbers in an expression."""
     from nnlint.symbolic.scalar import atoms
 
-    return [atom.name for atom in atoms(value) if isinstance(atom, (Symbol, Unknown)) or hasattr(atom, "name")]  # type: ignore[attr-defined]
+    return [atom.name for atom in atoms(value) if isinstance(atom, (Symbol, Unknown, Setting, Carried))]
 
 
 def enclose(executor: Executor) -> None:
@@ -349,10 +352,10 @@ def orelse(executor: Executor, node: cst.For | cst.While, flow: Flow) -> Flow:
 
 def unrolled(iterable: Value) -> list[Value] | None:
     """The items of a short literal sequence of constants, such as ``["train", "val"]``."""
-    if isinstance(iterable, Sequence) and not iterable.open and 0 < len(iterable.items) <= UNROLLED:
-        if all(isinstance(item, (Const, Sequence, Object, Instance)) for item in iterable.items):
-            return list(iterable.items)
-    return None
+    if not isinstance(iterable, Sequence) or iterable.open or not 0 < len(iterable.items) <= UNROLLED:
+        return None
+    known = all(isinstance(item, (Const, Sequence, Object, Instance)) for item in iterable.items)
+    return list(iterable.items) if known else None
 
 
 def execute_while(executor: Executor, node: cst.While) -> Flow:
@@ -397,12 +400,12 @@ def go_round(executor: Executor, loop: Loop, begin: Callable[[], None], body: cs
         executor.round = 0
         flow, left = one_round(executor, begin, body)
         carried = carry(executor, loop, left)
-        if carried or (loop.kind != Loop.OTHER and len(executor.run.events) > events):
-            if flow not in ("return", "raise", "break"):
-                executor.round = 1
-                executor.conditions = outer_conditions
-                loop.reread = len(executor.run.events)
-                flow, left = one_round(executor, begin, body)
+        eventful = loop.kind != Loop.OTHER and len(executor.run.events) > events
+        if (carried or eventful) and flow not in ("return", "raise", "break"):
+            executor.round = 1
+            executor.conditions = outer_conditions
+            loop.reread = len(executor.run.events)
+            flow, left = one_round(executor, begin, body)
         settle(executor, carried, left)
     finally:
         executor.loops, executor.round = outer_loops, outer_round
@@ -413,7 +416,8 @@ def go_round(executor: Executor, loop: Loop, begin: Callable[[], None], body: cs
 def one_round(executor: Executor, begin: Callable[[], None], body: cst.BaseSuite) -> tuple[Flow, Changes]:
     """One round and the changes it leaves."""
     outer = executor.journal
-    executor.journal = mine = []
+    mine: list[Entry] = []
+    executor.journal = mine
     try:
         begin()
         flow = executor.block(body)
@@ -452,7 +456,7 @@ def settle(executor: Executor, carried: list[Carried], left: Changes) -> None:
 
 
 def comprehension(executor: Executor, node: cst.CompFor, body: Callable[[], None]) -> bool:
-    """Evaluate the body of a comprehension: for each of a few known items, which it then tells, or once for them all."""
+    """Evaluate the body of a comprehension: for each of a few known items, which it then tells, or once for all."""
     from nnlint.symbolic.executor import bind
 
     names = executor.frame.names
@@ -464,7 +468,8 @@ def comprehension(executor: Executor, node: cst.CompFor, body: Callable[[], None
     items = None if node.ifs else items_of(iterable)
     told = items is not None and 0 < len(items) <= UNROLLED
     outer = executor.journal
-    executor.journal = mine = []
+    mine: list[Entry] = []
+    executor.journal = mine
     executor.loops = (*executor.loops, loop)
     try:
         for item in items if told and items else [element(executor, iterable, loop)]:

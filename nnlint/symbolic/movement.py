@@ -65,12 +65,11 @@ class Movement:
 def movements(value: Value) -> list[Movement]:
     """The random operations that moved pixels on the way to a value."""
     found: list[Movement] = []
-    for origin, tests in _moved(value, {}).values():
-        kind = motion_of(origin)
-        decided = [origin.inputs[1:], *((test,) for test, _ in tests.values())]
-        decisions = tuple(draws for values in decided if (draws := draws_of(values)))
-        if kind is not None and decisions:
-            found.append(Movement(kind, origin, decisions, tests))
+    for move in _moves(value, {}).values():
+        decided = (move.draws, *(draws_of((test,)) for test, _ in move.tests.values()))
+        decisions = tuple(draws for draws in decided if draws)
+        if decisions:
+            found.append(Movement(move.kind, move.origin, decisions, move.tests))
     return found
 
 
@@ -79,38 +78,55 @@ def draws_of(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return tuple(item for value in values for item in ancestors(value, barrier=is_extent) if is_draw(item))
 
 
-Moved = dict[int, tuple[Origin, Tests]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Move:
+    """An operation that moves pixels, random or not: the numbers drawn for its parameters, the tests around it."""
+
+    kind: str
+    origin: Origin
+    draws: tuple[Value, ...]
+    tests: Tests
+
+    def under(self, tests: Tests) -> _Move:
+        return _Move(self.kind, self.origin, self.draws, tests)
 
 
-def _moved(value: Value, known: dict[int, Moved]) -> Moved:
-    """The operations that move pixels, by the identity of their origins, each with the tests that decide for it."""
+_Moves = dict[object, _Move]
+"""Moves by what makes them one and the same, on whatever side of a branch: the expression and the numbers drawn."""
+
+
+def _moves(value: Value, known: dict[int, _Moves]) -> _Moves:
+    """The operations that moved pixels on the way to a value."""
     if id(value) in known:
         return known[id(value)]
-    found: Moved = {}
+    found: _Moves = {}
     known[id(value)] = found
     if is_draw(value) or is_extent(value) or (isinstance(value, Object) and value.kind == "transform"):
         return found
     if isinstance(value, Choice):
-        found |= _of_choice(value, _moved(value.yes, known), _moved(value.no, known))
+        found |= _of_choice(value, _moves(value.yes, known), _moves(value.no, known))
         return found
     for parent in parents(value):
-        for key, (origin, tests) in _moved(parent, known).items():
-            found[key] = origin, tests if key not in found else _common(tests, found[key][1])
-    if value.origin is not None and value.origin.inputs and motion_of(value.origin) is not None:
-        found[id(value.origin)] = value.origin, {}
+        for key, move in _moves(parent, known).items():
+            found[key] = move if key not in found else move.under(_common(move.tests, found[key].tests))
+    origin = value.origin
+    kind = None if origin is None or not origin.inputs else motion_of(origin)
+    if origin is not None and kind is not None:
+        draws = draws_of(origin.inputs[1:])
+        found[(id(origin.node), origin.op, *map(id, draws))] = _Move(kind, origin, draws, {})
     return found
 
 
-def _of_choice(choice: Choice, yes: Moved, no: Moved) -> Moved:
-    """What is on one side only is decided by the test; the test is not asked about what is on both."""
-    found: Moved = {}
+def _of_choice(choice: Choice, yes: _Moves, no: _Moves) -> _Moves:
+    """What is on one side only is decided by the test; what is on both is not."""
+    found: _Moves = {}
     for side, other, outcome in ((yes, no, True), (no, yes, False)):
-        for key, (origin, tests) in side.items():
+        for key, move in side.items():
             if key in other:
-                found[key] = origin, _common(tests, other[key][1])
+                found[key] = move.under(_common(move.tests, other[key].tests))
             else:
                 deciding = {} if choice.test is None else {id(choice.test): (choice.test, outcome)}
-                found[key] = origin, tests | deciding
+                found[key] = move.under(move.tests | deciding)
     return found
 
 

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from nnlint.symbolic.scope import Module
 
 INSTALLED = frozenset(
-    "torch torchvision torchaudio numpy scipy pandas sklearn PIL cv2 matplotlib os sys re math random time json argparse "
-    "logging collections functools itertools pathlib typing dataclasses transformers accelerate lightning "
-    "pytorch_lightning albumentations kornia imgaug monai timm einops tqdm wandb yaml tensorflow jax skimage copy pickle "
-    "shutil glob datetime warnings contextlib abc enum subprocess threading multiprocessing types inspect string".split()
+    (
+        "torch torchvision torchaudio numpy scipy pandas sklearn PIL cv2 matplotlib os sys re math random time json "
+        "argparse logging collections functools itertools pathlib typing dataclasses transformers accelerate "
+        "lightning pytorch_lightning albumentations kornia imgaug monai timm einops tqdm wandb yaml tensorflow jax "
+        "skimage copy pickle shutil glob datetime warnings contextlib abc enum subprocess threading multiprocessing "
+        "types inspect string "
+    ).split()
 )
 """Top-level packages that are not looked for in the repository."""
 

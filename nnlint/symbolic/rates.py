@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nnlint.symbolic.leaves import by_default, lengths
 from nnlint.symbolic.scalar import number
-from nnlint.symbolic.values import Object, Sequence, Value, resolve_setting
+from nnlint.symbolic.values import Mapping, Object, Sequence, Value, resolve_setting
 
 DEFAULT_RATES = {"Adam": 1e-3, "AdamW": 1e-3, "SGD": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2, "Adadelta": 1.0}
 """The rate of an optimizer that is given none (torch 2)."""
@@ -167,6 +167,10 @@ def base_rate(optimizer: Value | None) -> float | None:
     if not isinstance(optimizer, Object) or optimizer.kind != "optimizer":
         return None
     given = optimizer.arguments.get(1, "lr")
-    if given is None:
-        return None if optimizer.arguments.star else DEFAULT_RATES.get(optimizer.name)
-    return number(given)
+    if given is not None:
+        return number(given)
+    groups = by_default(optimizer.arguments.get(0, "params"))
+    own = isinstance(groups, Sequence) and any(
+        isinstance(group, Mapping) and "lr" in group.items for group in groups.items
+    )
+    return None if own or optimizer.arguments.star else DEFAULT_RATES.get(optimizer.name)

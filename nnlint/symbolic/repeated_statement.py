@@ -29,22 +29,23 @@ def repeated_for(function: cst.CSTNode, expression: cst.CSTNode, name: str, draw
         reads = any(isinstance(part, cst.Name) and part.value == target.value for part in inside)
         if not reads or any(id(part) in draws for part in inside):
             return None
-        return cst.Module([]).code_for_node(node.visit(_Renamed(target.value, name)))  # type: ignore[arg-type]
+        return cst.Module([]).code_for_node(_renamed(node, target.value, name))
     return None
 
 
-class _Renamed(cst.CSTTransformer):
-    """A variable written for another; attributes and keywords of its name are others."""
+def _renamed(statement: cst.Assign, old: str, new: str) -> cst.CSTNode:
+    """A statement with one variable written for another; attributes and keywords of its name are others."""
 
-    def __init__(self, old: str, new: str) -> None:
-        super().__init__()
-        self.old, self.new = old, new
+    class Renamed(cst.CSTTransformer):
+        def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.Name:  # noqa: N802
+            return updated_node.with_changes(value=new) if original_node.value == old else updated_node
 
-    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.Name:  # noqa: N802
-        return updated_node.with_changes(value=self.new) if original_node.value == self.old else updated_node
+        def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
+            return updated_node.with_changes(attr=original_node.attr)
 
-    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.Attribute:  # noqa: N802
-        return updated_node.with_changes(attr=original_node.attr)
+        def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:  # noqa: N802
+            return updated_node.with_changes(keyword=original_node.keyword)
 
-    def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:  # noqa: N802
-        return updated_node.with_changes(keyword=original_node.keyword)
+    renamed = statement.visit(Renamed())
+    assert isinstance(renamed, cst.CSTNode)
+    return renamed

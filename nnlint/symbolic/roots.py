@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from collections.abc import Sequence as Items
+from functools import partial
 
 import libcst as cst
 
@@ -57,10 +59,10 @@ class _Reading:
     def trace(self) -> Trace:
         body = self.source.module.body
         executor = self.run("", script=True, main=_has_main_guard(body))
-        self.guarded(executor, lambda: executor.block(body))
-        self.guarded(executor, lambda: _sample_datasets(executor))
+        self.guarded(executor, partial(executor.block, body))
+        self.guarded(executor, partial(_sample_datasets, executor))
         self.finish(executor, keep_names=True)
-        relevant = self.relevant(body)
+        relevant = self.relevant()
         for function, cls in self.uncalled():
             if id(function.node) in self.executed:
                 continue
@@ -70,8 +72,8 @@ class _Reading:
                 self.result.truncated = f"the file took more than {STEPS_PER_FILE} steps"
                 break
             executor = self.run(function.name if cls is None else f"{cls.name}.{function.name}")
-            self.guarded(executor, lambda f=function, c=cls: _root(executor, f, c))  # type: ignore[misc]
-            self.guarded(executor, lambda: _sample_datasets(executor))
+            self.guarded(executor, partial(_root, executor, function, cls))
+            self.guarded(executor, partial(_sample_datasets, executor))
             self.finish(executor)
         return self.result
 
@@ -85,9 +87,8 @@ class _Reading:
         executor.executed = self.executed
         return executor
 
-    def guarded(self, executor: Executor, work: object) -> None:
+    def guarded(self, executor: Executor, work: Callable[[], object]) -> None:
         """Do a part of a run; a bound that is hit ends the part and is written down."""
-        assert callable(work)
         state = executor.frame, executor.module
         try:
             work()
@@ -124,7 +125,7 @@ class _Reading:
                     if isinstance(method.node, cst.FunctionDef):
                         yield method, value
 
-    def relevant(self, body: object) -> set[int] | None:
+    def relevant(self) -> set[int] | None:
         """The functions that are worth being roots, by the identity of their nodes; None: all."""
         if self.words is None:
             return None
@@ -148,10 +149,9 @@ class _Reading:
 _ORDER = {"__init__": 2, "forward": 0, "training_step": 0, "__getitem__": 0, "__call__": 0}
 
 
-def _has_main_guard(body: object) -> bool:
+def _has_main_guard(body: Items[cst.CSTNode]) -> bool:
     from nnlint.symbolic.expressions import is_main_guard
 
-    assert isinstance(body, (list, tuple))
     return any(isinstance(statement, cst.If) and is_main_guard(statement.test) for statement in body)
 
 
@@ -160,14 +160,15 @@ def _sample_datasets(executor: Executor) -> None:
     for event in list(executor.run.events):
         if isinstance(event, Build) and isinstance(event.value, Instance):
             dataset = event.value
-            if id(dataset) not in executor.sampled and "__getitem__" in dataset.cls.namespace:
-                if isinstance(dataset.cls.lookup("__getitem__"), Function) and _is_dataset(dataset.cls):
-                    calls.sample(executor, dataset, event.place.node)
+            if id(dataset) not in executor.sampled and _is_dataset(dataset.cls):
+                calls.sample(executor, dataset, event.place.node)
         elif isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind == "loader":
             loops.batch(executor, event.value)
 
 
 def _is_dataset(cls: Class) -> bool:
+    if not isinstance(cls.namespace.get("__getitem__"), Function):
+        return False
     return any("Dataset" in path or "Data" in path for path in cls.libraries()) or "__len__" in cls.namespace
 
 

@@ -223,7 +223,8 @@ class _Replay:
 
     def rates(self) -> Iterator[float]:
         """The rate that each round trains with, without end."""
-        rate = self.base
+        # a scheduler sets its first rate when it is built
+        rate = next((schedule(0) for schedule in self.schedules.values()), self.base)
         steps = 0
         carried = {id(each): evaluate(each.initial, self.assumed) for each in self.carried}
         for turn in count():

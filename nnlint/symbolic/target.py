@@ -151,7 +151,7 @@ def trunk(value: Value, assumed: Assumed | None = None) -> list[Value]:
             outcome = None if assumed is None or item.test is None else assumed.get(id(item.test))
             queue += [item.yes, item.no] if outcome is None else [item.yes if outcome else item.no]
         elif isinstance(item, Sequence):
-            queue += item.items[:1]
+            queue += item.items[:1] or ([] if item.element is None else [item.element])
         elif isinstance(item, Object):
             queue += item.arguments.positional[:1]
         elif item.origin is not None and not is_source(item):
@@ -176,7 +176,7 @@ def is_source(value: Value) -> bool:
     op, inputs = value.origin.op, value.origin.inputs
     if op in READERS:
         return True
-    return op == "getitem" and any(isinstance(item, Symbol) for key in inputs[1:] for item in ancestors(key))
+    return op == "getitem" and any(map(depends_on_index, inputs[1:]))
 
 
 def reader(line: list[Value]) -> Value | None:

@@ -180,7 +180,7 @@ class SchedulerStep(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SetRate(Event):
-    """``param_group["lr"]`` is assigned. ``rate`` may be written in terms of :class:`CurrentRate`."""
+    """``param_group["lr"]`` is assigned. ``rate`` may be written in terms of the group's own ``lr``."""
 
     optimizer: Value
     rate: Value
@@ -196,7 +196,10 @@ class Sample(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Store(Event):
-    """A part of an array, a tensor or a container nobody knows is assigned: ``target[keys] = value``."""
+    """A part of an array, a tensor or a container nobody knows is assigned: ``target[keys] = value``.
+
+    While a loader loads a sample, also an item of a list or dict, which is ``target`` as it was before.
+    """
 
     target: Value
     keys: tuple[Value, ...]

@@ -183,7 +183,7 @@ class Range(Value):
 
 @dataclass(slots=True, eq=False)
 class Wrapped(Value):
-    """An iterable around others: ``enumerate``, ``zip``, ``iter``, ``reversed``, ``items``/``keys``/``values``, ``tqdm``."""
+    """An iterable around others: ``enumerate``, ``zip``, ``iter``, ``reversed``, ``items``, ``values``, ``tqdm``."""
 
     kind: str
     sources: tuple[Value, ...]
@@ -427,10 +427,8 @@ class Shape:
         dims: list[Value | None] = [None] * rank
         for axis, size in self._axes.items():
             known = dims[axis]
-            if known is not None and known is not size:
-                # two symbols for one axis: the script asked from both ends; the front one is what others hold
-                if isinstance(size, Symbol) and axis < 0:
-                    continue
+            if known is not None and known is not size and isinstance(size, Symbol) and axis < 0:
+                continue  # two symbols for one axis, asked for from both ends: the front one is what others hold
             dims[axis] = size
         self._dims = [Symbol("", self.owner, axis) if size is None else size for axis, size in enumerate(dims)]
         self._axes = {}

@@ -8,8 +8,8 @@ from dataclasses import fields
 import libcst as cst
 
 _SKIPPED = frozenset(
-    "lpar rpar lbracket rbracket lbrace rbrace semicolon comma equal leading_lines header footer lines_after_decorators "
-    "annotation returns star dot operator indent".split()
+    "lpar rpar lbracket rbracket lbrace rbrace semicolon comma equal leading_lines header footer "
+    "lines_after_decorators annotation returns star dot operator indent".split()
 )
 """Fields that hold punctuation, blanks, comments or type annotations."""
 
@@ -22,7 +22,8 @@ Nodes of libcst are abstract base classes and its ``children`` runs a visitor: a
 
 def _fields(kind: type) -> tuple[str, ...]:
     found: tuple[str, ...] = ()
-    if issubclass(kind, cst.CSTNode) and not issubclass(kind, (cst.BaseParenthesizableWhitespace, cst.TrailingWhitespace)):
+    blank = (cst.BaseParenthesizableWhitespace, cst.TrailingWhitespace)
+    if issubclass(kind, cst.CSTNode) and not issubclass(kind, blank):
         names = [field.name for field in fields(kind)]
         found = tuple(name for name in names if name not in _SKIPPED and "whitespace" not in name)
     _FIELDS[kind] = found

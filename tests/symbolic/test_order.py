@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ISC004 - scripts of one line each
 """Execution order: what is known of values, and under which conditions and loops things happen."""
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from tests.symbolic.reading import events, probe, read
         ("def f(n=3):\n    return n\nrandom.seed(f())", 3),
         ("def outer(n):\n    def inner():\n        return n + 1\n    return inner\nrandom.seed(outer(4)())", 5),
         ("n = 1\ndef f():\n    global n\n    n = 2\nf()\nrandom.seed(n)", 2),
-        ("def f():\n    n = 1\n    def g():\n        nonlocal n\n        n = 5\n    g()\n    return n\nrandom.seed(f())", 5),
+        (
+            "def f():\n    n = 1\n    def g():\n        nonlocal n\n        n = 5\n    g()\n    return n\nrandom.seed(f())",
+            5,
+        ),
         ("class C:\n    n = 4\nrandom.seed(C.n)", 4),
         ("class C:\n    n = 4\n    @property\n    def m(self): return self.n + 1\nrandom.seed(C().m)", 5),
         ("class C:\n    @staticmethod\n    def f(n): return n\nrandom.seed(C.f(3) + C().f(4))", 7),
@@ -32,7 +36,10 @@ from tests.symbolic.reading import events, probe, read
         ("d = {'a': 1, **{'b': 2}}\nd['c'] = 3\nrandom.seed(d['a'] + d.get('b') + d['c'])", 6),
         ("x = [1, 2]\nx.append(3)\nrandom.seed(len(x))", 3),
         ("random.seed([k for k in [7]][0])", 7),
-        ("def deco(f):\n    def g(*a, **k):\n        return f(*a, **k) + 1\n    return g\n@deco\ndef h(n):\n    return n\nrandom.seed(h(2))", 3),
+        (
+            "def deco(f):\n    def g(*a, **k):\n        return f(*a, **k) + 1\n    return g\n@deco\ndef h(n):\n    return n\nrandom.seed(h(2))",
+            3,
+        ),
         (
             "from dataclasses import dataclass, field\n@dataclass\nclass C:\n    a: int = 2\n    b: int = field(default=3)\n"
             "random.seed(C(a=4).a + C().b)",
@@ -43,7 +50,10 @@ from tests.symbolic.reading import events, probe, read
             "args = p.parse_args()\nrandom.seed(args.my_seed)",
             9,
         ),
-        ("from argparse import ArgumentParser as P\np = P()\np.add_argument('--n', default=2)\nrandom.seed(vars(p.parse_args())['n'])", 2),
+        (
+            "from argparse import ArgumentParser as P\np = P()\np.add_argument('--n', default=2)\nrandom.seed(vars(p.parse_args())['n'])",
+            2,
+        ),
         ("def f():\n    yield 5\nfor n in f():\n    random.seed(n)", 5),
         ("x = 'a' 'b'\nrandom.seed({'ab': 4}[x])", 4),
         ("n = 3 if not None else 4\nrandom.seed(n)", 3),
@@ -122,7 +132,7 @@ LOOP = """
 def test_kinds_of_loops(epoch: str, epochs: str, batch: str, batches: str) -> None:
     code = LOOP.format(epoch=epoch, epochs=epochs, batch=batch, batches=batches)
     step = events(code, Step)[0]
-    assert [loop.kind for loop in step.context.loops][0] == Loop.EPOCHS
+    assert step.context.loops[0].kind == Loop.EPOCHS
     (outer,) = events(code, SchedulerStep)[0].context.loops
     assert outer.kind == Loop.EPOCHS and evaluate(outer.count) == 90
 
@@ -218,7 +228,7 @@ def test_an_error_of_the_reading_costs_one_statement(monkeypatch: pytest.MonkeyP
     def broken(call: object) -> object:
         raise AssertionError
 
-    monkeypatch.setitem(FUNCTIONS, "torch.zeros", broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(FUNCTIONS, "torch.zeros", broken)
     monkeypatch.setattr(Executor, "strict", False)
     trace = read("import torch, random\nx = torch.zeros(3)\nif a:\n    torch.zeros(x)\nrandom.seed(1)\n")
     assert len(list(trace.of(Seed))) == 1

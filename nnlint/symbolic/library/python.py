@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from nnlint.symbolic.executor import Executor
 
 BUILTINS = frozenset(
-    "abs all any bool bytes callable dict dir enumerate eval filter float format frozenset getattr globals hasattr hash "
-    "help id input int isinstance issubclass iter len list locals map max min next object open ord print property range "
-    "repr reversed round set setattr slice sorted staticmethod classmethod str sum super tuple type vars zip "
-    "Exception ValueError RuntimeError TypeError KeyError NotImplementedError AssertionError __import__".split()
+    (
+        "abs all any bool bytes callable dict dir enumerate eval filter float format frozenset getattr globals "
+        "hasattr hash help id input int isinstance issubclass iter len list locals map max min next object open ord "
+        "print property range repr reversed round set setattr slice sorted staticmethod classmethod str sum super "
+        "tuple type vars zip Exception ValueError RuntimeError TypeError KeyError NotImplementedError AssertionError "
+        "__import__ "
+    ).split()
 )
 """Names that mean a builtin where the script does not bind them."""
 
@@ -59,17 +62,15 @@ class Super(Value):
 def super_of(executor: Executor) -> Value:
     """``super()`` of the method that is being executed."""
     frame = executor.frame
-    while frame is not None and (frame.function is None or frame.function.owner is None):
-        if frame.parent is None:
-            return Unknown("super")
+    while frame.parent is not None and (frame.function is None or frame.function.owner is None):
         frame = frame.parent
-    assert frame.function is not None and frame.function.owner is not None
-    return Super(frame.function.owner, frame.receiver or Unknown("self"))
+    owner = None if frame.function is None else frame.function.owner
+    return Unknown("super") if owner is None else Super(owner, frame.receiver or Unknown("self"))
 
 
 def attribute_of_super(parent: Super, name: str) -> Value:
     """An attribute looked up from the class after the present one."""
-    lineage = list(parent.receiver.cls.lineage()) if isinstance(parent.receiver, Instance) else list(parent.cls.lineage())
+    lineage = list((parent.receiver.cls if isinstance(parent.receiver, Instance) else parent.cls).lineage())
     after = lineage[lineage.index(parent.cls) + 1 :] if parent.cls in lineage else lineage
     for cls in after:
         value = cls.namespace.get(name)
@@ -181,24 +182,26 @@ def _sequence(kind: str) -> Handler:
 
             if isinstance(source, Range):
                 bounds = [evaluate(bound) for bound in (source.start, source.stop, source.step)]
-                if all(isinstance(bound, Const) for bound in (source.start, source.stop, source.step)):
-                    if all(isinstance(bound, int) for bound in bounds) and bounds[2]:
-                        numbers = range(*bounds)  # type: ignore[arg-type]
-                        if len(numbers) <= 64:
-                            return Sequence(kind, [Const(number) for number in numbers])
+                start, stop, step = bounds
+                literal = all(isinstance(bound, Const) for bound in (source.start, source.stop, source.step))
+                if literal and isinstance(start, int) and isinstance(stop, int) and isinstance(step, int) and step:
+                    numbers = range(start, stop, step)
+                    if len(numbers) <= 64:
+                        return Sequence(kind, [Const(number) for number in numbers])
                 return Sequence(kind, [], True, Symbol())
             if isinstance(source, Object) and source.children:
                 return Sequence(kind, list(source.children))
             if isinstance(source, Wrapped) and source.kind == "map":
                 return Sequence(kind, [], True, loops.element(call.executor, source, None))
-            return Sequence(kind, [], True, None if isinstance(source, Object) else loops.element(call.executor, source, None))
+            element = None if isinstance(source, Object) else loops.element(call.executor, source, None)
+            return Sequence(kind, [], True, element)
         return Sequence(kind, [], True)
 
     return build
 
 
 def _dict(call: Call) -> Value:
-    items: dict[object, Value] = dict(call.arguments.keywords)
+    items = dict[object, Value](call.arguments.keywords.items())
     source = call.arguments.positional[0] if call.arguments.positional else None
     open_ = call.arguments.star or source is not None
     if isinstance(source, Mapping):
@@ -231,7 +234,7 @@ def _setattr(call: Call) -> Value:
 def _vars(call: Call) -> Value:
     value = _first(call)
     if isinstance(value, (Object, Instance)):
-        return Mapping(dict(value.attributes), True)
+        return Mapping(dict[object, Value](value.attributes.items()), True)
     return call.unknown()
 
 
@@ -581,11 +584,11 @@ CONTAINERS = frozenset(
 def fill(executor: Executor, built: Object) -> None:
     """Take the children of a container from its arguments."""
     for value in built.arguments.positional[: 1 if built.name in ("DataParallel", "DistributedDataParallel") else None]:
-        value = resolve_setting(value) or value
-        if isinstance(value, Sequence):
-            built.children += value.items
-        elif isinstance(value, Mapping):
-            built.children += value.items.values()
-            built.attributes.update({str(key): item for key, item in value.items.items() if isinstance(key, str)})
-        elif isinstance(value, (Object, Instance, Choice, Unknown)):
-            built.children.append(value)
+        given = resolve_setting(value) or value
+        if isinstance(given, Sequence):
+            built.children += given.items
+        elif isinstance(given, Mapping):
+            built.children += given.items.values()
+            built.attributes.update({key: item for key, item in given.items.items() if isinstance(key, str)})
+        elif isinstance(given, (Object, Instance, Choice, Unknown)):
+            built.children.append(given)

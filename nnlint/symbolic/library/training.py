@@ -323,10 +323,17 @@ def shuffles(loader: Object) -> bool | None:
 def _loader(call: Call) -> Value:
     loader = Object(call.path, "loader", call.arguments, origin=call.origin())
     call.emit(Build, value=loader)
-    if shuffles(loader) and call.get(None, "generator") is None:
+    if shuffles(loader) and not _has_generator(call):
         call.emit(RandomUse, generator="torch", what="the loader draws the order of its samples")
     _start_worker(call, call.get(10, "worker_init_fn"))
     return loader
+
+
+def _has_generator(call: Call) -> bool:
+    """Whether a loader, or its sampler, draws from a generator of its own."""
+    sampler = call.get(3, "sampler")
+    given = sampler.arguments.get(None, "generator") if isinstance(sampler, Object) else None
+    return any(value is not None and not isinstance(value, Const) for value in (given, call.get(None, "generator")))
 
 
 def _start_worker(call: Call, function: Value | None) -> None:
@@ -345,17 +352,11 @@ def _random_split(call: Call) -> Value:
     if call.get(2, "generator") is None:
         call.emit(RandomUse, generator="torch", what="random_split draws the split")
     count = len(lengths.items) if isinstance(lengths, Sequence) and not lengths.open else 0
-    parts: list[Value] = []
-    for _ in range(count):
-        parts.append(
-            Object(
-                "torch.utils.data.Subset",
-                "dataset",
-                call.arguments,
-                children=[] if dataset is None else [dataset],
-                origin=call.origin(),
-            )
-        )
+    whole = [] if dataset is None else [dataset]
+    parts: list[Value] = [
+        Object("torch.utils.data.Subset", "dataset", call.arguments, children=list(whole), origin=call.origin())
+        for _ in range(count)
+    ]
     return Sequence("list", parts) if parts else call.unknown()
 
 
