@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.augmentation import MENTIONS, ROOTS, Disagreement, disagreements, place_of
+from nnlint.symbolic.augmentation import MENTIONS, MOTIONS, ROOTS, Disagreement, disagreements, place_of
 from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, SIDED_DATASETS, WARP, random_motions
 from nnlint.symbolic.misplaced_flags import MisplacedFlag, misplaced_flags
 from nnlint.symbolic.paired_transforms import Pair, pairs
@@ -40,7 +40,7 @@ TOGETHER_OTHERWISE = (
 )
 
 
-@rule("NN101", severity=Severity.WARNING, since="0.1.0", mentions=MENTIONS, roots=ROOTS)
+@rule("NN101", severity=Severity.WARNING, since="0.1.0", mentions=MENTIONS, requires=MOTIONS, roots=ROOTS)
 def augmentation_without_label(trace: Trace) -> Iterator[Finding]:
     """A random flip, rotation, crop or warp of an image whose mask, boxes, keypoints or flow stay as they were.
 
@@ -176,11 +176,13 @@ def _same_for_the_target(found: Disagreement) -> Fix | None:
 
 
 def _misplaced(flag: MisplacedFlag) -> Finding:
+    by_name = f"{flag.name}={flag.name}"
     return Finding(
         flag.place,
         message=f"{flag.function} gets {flag.name} as {flag.taken_for}; its parameter {flag.name} keeps its default",
         why="the image is moved, and what this call loads for it is not",
-        advice=f"pass it by name: {flag.name}={flag.name}",
+        advice=f"pass it by name: {by_name}",
+        fix=None if flag.argument is None else Fix("pass it by name", (Edit("replace", flag.argument, by_name),)),
         confidence=Confidence.HIGH,
     )
 

@@ -45,6 +45,7 @@ COMPOUND = frozenset("BinaryOperation UnaryOperation BooleanOperation Comparison
     severity=Severity.WARNING,
     since="0.1.0",
     mentions=("clamp", "clip", "minimum", "fmin", ".backward("),
+    requires=("loss", "Loss", "backward", "error", "objective"),
     roots=("clamp", "clip", "minimum", "fmin", "backward"),
 )
 def clipped_loss(trace: Trace) -> Iterator[Finding]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Finding, Note, rule
-from nnlint.symbolic.augmentation import MENTIONS, ROOTS, Disagreement, VainSeeds, disagreements, place_of, vain_seeds
+from nnlint.symbolic.augmentation import (
+    MENTIONS,
+    MOTIONS,
+    ROOTS,
+    Disagreement,
+    VainSeeds,
+    disagreements,
+    place_of,
+    vain_seeds,
+)
 from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, WARP
 from nnlint.symbolic.movement import Movement
 from nnlint.symbolic.paired_transforms import Pair, pairs
@@ -28,7 +37,7 @@ TOGETHER = (
 SEED_TORCH = "torchvision draws from torch since version 0.8: only torch.manual_seed makes two calls draw alike"
 
 
-@rule("NN102", severity=Severity.ERROR, since="0.1.0", mentions=MENTIONS, roots=ROOTS)
+@rule("NN102", severity=Severity.ERROR, since="0.1.0", mentions=MENTIONS, requires=MOTIONS, roots=ROOTS)
 def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     """A random flip, rotation, crop or warp of an image and its target with a draw of its own for each.
 

@@ -14,7 +14,7 @@ import libcst as cst
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.leaves import by_default, leaves
-from nnlint.symbolic.rates import RATES, Options, numbers
+from nnlint.symbolic.rates import Options, numbers
 from nnlint.symbolic.schedule import RATE_NAME, Change, Course, argument_of, courses, factors, spoken
 from nnlint.symbolic.trace import Build, Event, Run, SetRate
 from nnlint.symbolic.values import Object, Setting, Value, same
@@ -82,7 +82,12 @@ class Verdict:
     "NN301",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("param_groups", "lr_scheduler", "optimizer", "optim", *RATES),
+    mentions=(
+        *("lr_sched", "param_groups", "adjust_l", "cheduler", "lr_decay", "decay_lr", "_lr(", "learning_rate("),
+        *("lr *=", "lr /="),
+    ),
+    requires=("epoch", ".step(", "param_groups"),
+    roots=("param_groups", "sched"),
 )
 def inherited_lr_decay(trace: Trace) -> Iterator[Finding]:
     """A decay of the learning rate that was made for another run: it never comes, or comes far too early.

@@ -28,10 +28,13 @@ from nnlint.symbolic.values import (
     Value,
 )
 
-MENTIONS = ("__getitem__", "Rand", "Flip", "flip", "FLIP", "DataLoader(")
+MENTIONS = ("__getitem__", "ataset(", "transform=", "transforms=", "Segmentation(", "Detection(", "transforms.")
 """Texts of which a file that makes samples, or the transforms for them, contains one."""
 
-ROOTS = ("__getitem__", "Rand", "Flip", "flip", "FLIP", "DataLoader", "Dataset")
+MOTIONS = ("Rand", "lip", "FLIP", "otat", "mirror", "ffine", "lastic", "erspective", "ugment", "crop(")
+"""Texts of which a file that moves pixels at random, or says that others do, contains one."""
+
+ROOTS = ("__getitem__", "Rand", "Flip", "flip", "FLIP")
 """Parts of names of which a function that makes samples, or transforms them, uses one."""
 
 HANDLES = re.compile(
@@ -62,38 +65,68 @@ class Disagreement:
 
 def disagreements(run: Run) -> Iterator[Disagreement]:
     """The first disagreement of each way to return a sample, from a dataset or from a function that transforms one."""
-    stores = list(run.of(Store))
+    changes: list[_Change] | None = None
     for event in run.events:
         if isinstance(event, (Sample, Return)):
             for parts in parts_of(event):
-                found = next(_among(run, event, parts, stores), None)
-                if found is not None:
-                    yield found
+                moved = {id(part): movements(part.value) for part in parts}
+                if any(moved.values()):
+                    if changes is None:
+                        changes = [_Change.of(store) for store in run.of(Store)]
+                    found = next(_among(run, event, parts, moved, changes), None)
+                    if found is not None:
+                        yield found
 
 
-def _among(run: Run, returned: Sample | Return, parts: list[Part], stores: list[Store]) -> Iterator[Disagreement]:
-    moved = {id(part): movements(part.value) for part in parts}
+def _among(
+    run: Run,
+    returned: Sample | Return,
+    parts: list[Part],
+    moved: dict[int, list[Movement]],
+    changes: list[_Change],
+) -> Iterator[Disagreement]:
     for picture, part in permutations(parts, 2):
         its, others = moved[id(picture)], moved[id(part)]
         target = target_of(part, moved=_have_a_draw_in_common(its, others)) if its else None
-        if target is None or not _belong_together(picture, target):
+        if target is None or not _belong_together(picture, its, target):
             continue
         if isinstance(returned, Return) and not (_is_handed_in(trunk(picture.value)) and _is_handed_in(target.trunk)):
             continue
-        others = [other for other in others if not other.is_decided_by(_reached(picture))]
+        known_to_picture = _reached(picture)
+        rivals = [other for other in others if not other.is_decided_by(known_to_picture)]
+        is_data = target.is_data or isinstance(returned, Return)
         for movement in its:
-            if (
-                _is_followed(movement, target, stores)
-                or _is_asked_about(target, movement)
-                or _is_told(movement, parts, target)
-            ):
+            if _is_followed(movement, target, changes) or _is_asked_about(target, movement):
                 continue
-            by = next((other for other in others if other.kind == movement.kind), None)
-            is_data = target.is_data or isinstance(returned, Return)
+            if any(_tells(part, movement) for part in parts if part is not target.part and not moved[id(part)]):
+                continue
+            by = next((rival for rival in rivals if rival.kind == movement.kind), None)
             if by is None and is_data and not _may_be_handled(target):
                 yield Disagreement(returned, picture, movement, target)
             elif by is not None and not _is_synchronised(run, movement, by):
                 yield Disagreement(returned, picture, movement, target, by, _seed_on_the_way(run))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Change:
+    """An assignment to a part of a value.
+
+    By identity: what is changed, what that belongs to, and what the new value, the keys and the branches around are
+    made of.
+    """
+
+    changed: frozenset[int]
+    of_which: frozenset[int]
+    decided_by: frozenset[int]
+
+    @classmethod
+    def of(cls, store: Store) -> _Change:
+        given = (store.value, *store.keys, *(condition.test for condition in store.context.conditions))
+        return cls(
+            frozenset(map(id, _held(store.target))),
+            frozenset(map(id, ancestors(store.target))),
+            frozenset(id(item) for value in given for item in ancestors(value)),
+        )
 
 
 def _have_a_draw_in_common(its: list[Movement], others: list[Movement]) -> bool:
@@ -112,14 +145,14 @@ def _reached(part: Part) -> set[int]:
     return {id(item) for item in ancestors(part.value, part.assumed, is_extent)}
 
 
-def _belong_together(picture: Part, target: Target) -> bool:
+def _belong_together(picture: Part, its: list[Movement], target: Target) -> bool:
     """Whether picture and target are two things about one example: neither is made from the other, nor chosen apart."""
     line = trunk(picture.value, picture.assumed)
     read = reader(line)
     if read is not None and read is target.read:
         return False
     content = _content(target.part)
-    if any(id(movement.picture) in content for movement in movements(picture.value)):
+    if any(id(movement.picture) in content for movement in its):
         return False
     if id(target.part.value) in _content(picture):
         return False
@@ -137,7 +170,7 @@ def _chosen_by(line: list[Value]) -> set[int]:
     return {id(draw) for draw in draws_of(tuple(paths))}
 
 
-def _is_followed(movement: Movement, target: Target, stores: list[Store]) -> bool:
+def _is_followed(movement: Movement, target: Target, changes: list[_Change]) -> bool:
     """Whether the target depends on what decided about the movement, by its value or by what is stored in it."""
     draws = {id(draw) for draw in movement.draws}
     assumed = dict(target.part.assumed)
@@ -146,30 +179,24 @@ def _is_followed(movement: Movement, target: Target, stores: list[Store]) -> boo
             assumed[key] = outcome
     reached = {id(item) for item in ancestors(target.part.value, assumed, is_extent)}
     line = {id(item) for item in target.trunk if not isinstance(item, Symbol)}
-    for store in stores:
-        if any(id(item) in reached for item in _held(store.target)) or _is_part_of(store.target, line):
-            given = [store.value, *store.keys, *(condition.test for condition in store.context.conditions)]
-            reached |= {id(item) for value in given for item in ancestors(value)}
+    for change in changes:
+        if not reached.isdisjoint(change.changed) or not line.isdisjoint(change.of_which):
+            reached |= change.decided_by
     return movement.is_decided_by(reached)
 
 
 def _held(target: Value) -> list[Value]:
-    """What an assignment to an item changes: the value; of a list or dict, whose copies are many, what it holds."""
+    """What an assignment to an item changes: the value itself; of a list or dict, which may be a copy, its items."""
     if isinstance(target, (Sequence, Mapping)):
         items = target.items if isinstance(target, Sequence) else list(target.items.values())
         return [item for item in items if not isinstance(item, (Const, Symbol))]
     return [target]
 
 
-def _is_part_of(target: Value, line: set[int]) -> bool:
-    return any(id(item) in line for item in ancestors(target))
-
-
-def _is_told(movement: Movement, parts: list[Part], target: Target) -> bool:
-    """Whether the sample says what was drawn, so that whoever gets it can move the target."""
+def _tells(part: Part, movement: Movement) -> bool:
+    """Whether a part of the sample says what was drawn, so that whoever gets it can move the target."""
     draws = {id(draw) for draw in movement.draws}
-    others = (part for part in parts if part is not target.part and not movements(part.value))
-    return any(id(item) in draws for part in others for item in ancestors(part.value))
+    return any(id(item) in draws for item in ancestors(part.value))
 
 
 def _is_asked_about(target: Target, movement: Movement) -> bool:

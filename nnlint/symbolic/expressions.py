@@ -150,8 +150,12 @@ def _float(executor: Executor, node: cst.Float) -> Value:
 
 
 def _string(executor: Executor, node: cst.SimpleString) -> Value:
+    text = node.value
+    if "\\" not in text and text[0] in "'\"":
+        quotes = 3 if text[:3] in ("'''", '"""') else 1
+        return Const(text[quotes:-quotes])
     try:
-        return Const(ast.literal_eval(node.value))
+        return Const(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         return Unknown()
 

@@ -48,6 +48,9 @@ STEPS = re.compile(r"step|iter|^(it|its|i_batch)$|batch", re.IGNORECASE)
 UNROLLED = 3
 """A loop over at most this many known items is read item by item."""
 
+UNROLLED_OBJECTS = 10
+"""Nor over more objects than this: the transforms of a pipeline, each of which does something else."""
+
 
 def names_of(target: cst.CSTNode) -> list[str]:
     """The plain names that a loop target binds, in order."""
@@ -351,11 +354,11 @@ def orelse(executor: Executor, node: cst.For | cst.While, flow: Flow) -> Flow:
 
 
 def unrolled(iterable: Value) -> list[Value] | None:
-    """The items of a short literal sequence of constants, such as ``["train", "val"]``."""
-    if not isinstance(iterable, Sequence) or iterable.open or not 0 < len(iterable.items) <= UNROLLED:
+    """The items of a short sequence of constants, such as ``["train", "val"]``, or of objects, such as transforms."""
+    if not isinstance(iterable, Sequence) or iterable.open or not 0 < len(iterable.items) <= UNROLLED_OBJECTS:
         return None
-    known = all(isinstance(item, (Const, Sequence, Object, Instance)) for item in iterable.items)
-    return list(iterable.items) if known else None
+    kinds = (Const, Sequence, Object, Instance) if len(iterable.items) <= UNROLLED else (Object, Instance)
+    return list(iterable.items) if all(isinstance(item, kinds) for item in iterable.items) else None
 
 
 def execute_while(executor: Executor, node: cst.While) -> Flow:

@@ -20,12 +20,16 @@ MOVES = re.compile(r"flip|mirror|rot(at)?|crop|angle|shift|aug", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MisplacedFlag:
-    """An argument called ``name`` that becomes the parameter ``taken_for`` of ``function``."""
+    """An argument called ``name`` that becomes the parameter ``taken_for`` of ``function``.
+
+    ``argument`` is where it stands if it may be passed by its name there, None if other arguments follow.
+    """
 
     place: Place
     name: str
     taken_for: str
     function: str
+    argument: Place | None
 
 
 def misplaced_flags(run: Run) -> Iterator[MisplacedFlag]:
@@ -53,4 +57,5 @@ def _in_call(site: CallSite) -> Iterator[MisplacedFlag]:
     for arg, taken_for in zip(given, names, strict=False):
         name = arg.value.value if isinstance(arg.value, cst.Name) else ""
         if name != taken_for and name in left_out and MOVES.search(name):
-            yield MisplacedFlag(site.place, name, taken_for, site.function.name)
+            argument = Place(site.place.source, arg.value) if arg is given[-1] else None
+            yield MisplacedFlag(site.place, name, taken_for, site.function.name, argument)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from nnlint.symbolic.ancestry import ancestors, parents
 from nnlint.symbolic.library.motions import DRAW, is_draw, motion_of
-from nnlint.symbolic.values import Attribute, Choice, Object, Origin, Unknown, Value
+from nnlint.symbolic.scalar import is_numeric
+from nnlint.symbolic.values import Attribute, Choice, Mapping, Object, Origin, Sequence, Unknown, Value
 
 Tests = dict[int, tuple[Value, bool]]
 """The tests that decided for something, and how they came out, by the identity of the test."""
+
+OPERATORS = frozenset("+ - * / // % ** @ & | ^ == != < <= > >=".split())
 
 EXTENTS = ("size", "shape", "width", "height", "ndim")
 """Attributes that say how large a picture is."""
@@ -106,15 +109,27 @@ def _moves(value: Value, known: dict[int, _Moves]) -> _Moves:
     if isinstance(value, Choice):
         found |= _of_choice(value, _moves(value.yes, known), _moves(value.no, known))
         return found
-    for parent in parents(value):
-        for key, move in _moves(parent, known).items():
+    for earlier in _worked_on(value):
+        for key, move in _moves(earlier, known).items():
             found[key] = move if key not in found else move.under(_common(move.tests, found[key].tests))
     origin = value.origin
     kind = None if origin is None or not origin.inputs else motion_of(origin)
     if origin is not None and kind is not None:
         draws = draws_of(origin.inputs[1:])
-        found[(id(origin.node), origin.op, *map(id, draws))] = _Move(kind, origin, draws, {})
+        place = (id(origin.node), origin.op, *map(id, draws))
+        found[place] = _Move(kind, origin, draws, {})
     return found
+
+
+def _worked_on(value: Value) -> list[Value]:
+    """What a value is a later state of: of an operation its first operand, of a container all it holds."""
+    origin = value.origin
+    if origin is None or not origin.inputs or isinstance(value, (Sequence, Mapping)):
+        return parents(value)
+    if origin.op == "call":
+        return list(origin.inputs)
+    operands = [item for item in origin.inputs if not is_numeric(item)] if origin.op in OPERATORS else origin.inputs
+    return [*operands[:1], *(value.items.values() if isinstance(value, Unknown) and value.items else ())]
 
 
 def _of_choice(choice: Choice, yes: _Moves, no: _Moves) -> _Moves:

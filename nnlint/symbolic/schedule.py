@@ -28,6 +28,7 @@ from nnlint.symbolic.rounds import (
 from nnlint.symbolic.scalar import LARGEST, evaluate, is_loop_dependent, number
 from nnlint.symbolic.trace import Build, Condition, Event, Run, SchedulerStep, SetRate, Step
 from nnlint.symbolic.values import Carried, Const, Function, Index, Loop, Object, Unknown, Value
+from nnlint.symbolic.words import below
 
 LONGEST = 5_000
 """Rounds that are followed; loops that go round more often are not."""
@@ -377,15 +378,11 @@ def _words_around(event: Event, loop: Loop) -> set[str]:
         return set()
     site = event.context.calls[-1]
     function = site.function.node
-    if _holds(function, loop.node):
+    if any(node is loop.node for node in below(function)):
         return set()
     parameters = {param.name.value for param in function.params.params}
     called = spoken(site.place.node) if isinstance(site.place.node, cst.Call) else set()
     return (spoken(function.body) - parameters | called) - {loop.target}
-
-
-def _holds(node: cst.CSTNode, other: cst.CSTNode) -> bool:
-    return node is other or any(_holds(child, other) for child in node.children)
 
 
 __all__ = ["Build", "Change", "Course", "argument_of", "courses", "factors", "spoken"]
