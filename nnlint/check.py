@@ -143,6 +143,8 @@ def _configuration(request: Request) -> Configuration:
 
 
 def _files(request: Request, configuration: Configuration, settings: Settings) -> Discovery:
+    if "" in request.paths:
+        raise click.UsageError("a path is empty")
     if not request.from_stdin:
         return discover(
             [Path(path) for path in request.paths or (".",)],
@@ -157,6 +159,8 @@ def _files(request: Request, configuration: Configuration, settings: Settings) -
 
 
 def _stdin(request: Request, found: Discovery) -> dict[Path, bytes]:
+    if request.from_stdin and sys.stdin is None:
+        raise click.UsageError("standard input is closed")
     return {path: sys.stdin.buffer.read() for path in found.files} if request.from_stdin else {}
 
 

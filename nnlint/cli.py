@@ -60,6 +60,24 @@ class ImplicitCheck(click.Group):
             args = ["check", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what the system refuses ends the run with one line, as does an interruption without any."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Nobody reads on; click ends quietly.
+            raise
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            Surroundings(False, False, None).complain(f"{error.filename}: {reason}" if error.filename else reason)
+            raise SystemExit(2) from error
+        except KeyboardInterrupt:
+            # The thread that reads cannot be stopped, and an orderly end would wait for it.
+            os._exit(130)
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write how both commands are called."""
         formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
@@ -113,6 +131,7 @@ def _jobs(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.version_option(__version__, "-V", "--version", prog_name="nnlint", message="%(prog)s %(version)s")
 def main() -> None:
     """Find the mistakes that PyTorch training scripts make in silence."""
+    _open_streams()
 
 
 @main.command(cls=SectionedCommand)
@@ -206,17 +225,21 @@ def check(**given: object) -> None:
     surroundings = Surroundings(
         request.quiet, request.verbose, {"auto": None, "always": True, "never": False}[request.color]
     )
-    for stream in (sys.stdout, sys.stderr):
-        # A name of a file that is no text, or a terminal without the character, must not end the run.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         status = run_check(request, surroundings)
     except ConfigError as error:
         surroundings.complain(str(error))
         status = 2
-    except KeyboardInterrupt:
-        status = 130
     raise SystemExit(status)
+
+
+def _open_streams() -> None:
+    """Make the standard streams fit for any text, and stand in for those that the caller has closed."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    for stream in (sys.stdout, sys.stderr):
+        # A name of a file that is no text, or a terminal without the character, must not end the run.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 @main.command()

@@ -143,6 +143,10 @@ def _in_processes(task: Task, jobs: int) -> list[Reading]:
                 readings += future.result()
             except BrokenProcessPool:
                 broken.append(part)
+            except KeyboardInterrupt:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
     for part in broken:
         for entry in part.files:
             with ProcessPoolExecutor(1, mp_context=fork) as pool:
@@ -224,7 +228,8 @@ def _unsilenced(
     if reading.comments is None:
         return diagnostics
     kept, used = suppress(diagnostics, reading.comments)
-    unread = bool(reading.problems) or any(diagnostic.code == UNPARSABLE for diagnostic in diagnostics)
+    unparsable = any(diagnostic.code == UNPARSABLE for diagnostic in diagnostics)
+    unread = unparsable or reading.problems or reading.truncated is not None
     if UNUSED not in codes or unread:
         return kept
     unused = list(unused_suppressions(reading.filename, reading.comments, used, codes, load_rules()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nnlint.diagnostic import Diagnostic
 from nnlint.fix import Fixed, fix_until_stable
 from nnlint.linter import Report, lint
-from nnlint.source import Source
+from nnlint.source import Source, UnreadableSource
 
 if TYPE_CHECKING:
     from nnlint.config import Configuration
@@ -30,21 +30,23 @@ def mend(
 ) -> Iterator[Mended]:
     """Fix the files of a report, in their order, until nothing changes; nothing is written.
 
+    A file that cannot be read any more is left alone.
+
     Args:
         report: what the run found.
         configuration: the configuration of the run.
         unsafe: apply fixes too that may change what the script computes.
         texts: what stands in the place of the files on disk.
-
-    Raises:
-        UnreadableSource: a file has changed since it was linted.
     """
     for filename, group in groupby(report.diagnostics, key=lambda diagnostic: diagnostic.location.filename):
         found = list(group)
         if not any(diagnostic.fix is not None and (diagnostic.fix.safe or unsafe) for diagnostic in found):
             continue
         path = Path(filename)
-        source = Source.decode(path, texts[path]) if texts and path in texts else Source.read(path)
+        try:
+            source = Source.decode(path, texts[path]) if texts and path in texts else Source.read(path)
+        except UnreadableSource:
+            continue
 
         def lint_text(
             current: Source, path: Path = path, before: str = source.text, found: Sequence[Diagnostic] = found

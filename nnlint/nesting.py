@@ -50,6 +50,11 @@ _TOKEN = re.compile(
 _LINKING_WORDS = frozenset(("and", "or", "not", "if", "else", "lambda", "await", "for", "in", "is", "yield", "from"))
 
 
+def tokens(text: str) -> int:
+    """How many names, literals, signs and ends of lines a text is made of, about."""
+    return len(_shape(text))
+
+
 def too_deep(text: str) -> int | None:
     """Where ``text`` begins to nest deeper than ``LIMIT``, as an offset in code points; None if it never does."""
     if text.count("elif") > LIMIT and (offset := _long_elif(text)) is not None:
@@ -60,9 +65,14 @@ def too_deep(text: str) -> int | None:
     return _excess(text)
 
 
+def _shape(text: str) -> str:
+    """The text with one character for each token."""
+    return _WORD.sub("w", _OPAQUE_TEXT.sub("s", text)).translate(_BLANKS).replace("\\\n", "")
+
+
 def _bounds(text: str) -> tuple[int, int]:
     """How many brackets nest at most, and how long a part between commas is at most, each name and string being 1."""
-    shape = _WORD.sub("w", _OPAQUE_TEXT.sub("s", text)).translate(_BLANKS).replace("\\\n", "")
+    shape = _shape(text)
     depth = length = 0
     while parts := _INNERMOST.findall(shape):
         depth += 1

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import libcst as cst
@@ -42,14 +43,14 @@ class _Recorder(CodegenState):
         self.path: list[cst.CSTNode] = []
 
     def before_codegen(self, node: cst.CSTNode) -> None:
-        if isinstance(node, _ANCESTORS):
+        if _is_ancestor(type(node)):
             self.path.append(node)
         if id(node) in self.wanted:
             self.starts[id(node)] = len(self.tokens)
             self.paths[id(node)] = tuple(self.path)
 
     def after_codegen(self, node: cst.CSTNode) -> None:
-        if isinstance(node, _ANCESTORS):
+        if _is_ancestor(type(node)):
             self.path.pop()
         if id(node) in self.wanted:
             # A node that becomes wanted halfway has its syntactic position, which is the one that counts.
@@ -91,6 +92,11 @@ _ANCESTORS = (
     cst.SimpleStatementLine,
     cst.BaseCompoundStatement,
 )
+
+
+@cache
+def _is_ancestor(kind: type[cst.CSTNode]) -> bool:
+    return issubclass(kind, _ANCESTORS)
 
 
 def locate(module: cst.Module, nodes: Iterable[cst.CSTNode]) -> dict[int, Site]:

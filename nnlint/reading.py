@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import traceback
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Diagnostic, Location, Span
 from nnlint.rule import STAGES, Finding, Rule
-from nnlint.source import ParseFailure, Source, UnreadableSource
+from nnlint.source import ParseFailure, Source, TooLarge, UnreadableSource
 from nnlint.suppression import MARKER, Comments, find_comments
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Reader:
             project.add(source)
         try:
             _ = source.module
+        except TooLarge as failure:
+            return Reading(filename, comments=comments, truncated=failure.reason)
         except ParseFailure as failure:
             diagnostics = (self._unparsable(source, failure),) if UNPARSABLE in codes else ()
             return Reading(filename, diagnostics, comments=comments, parsed=True)
@@ -185,7 +188,7 @@ def _words(rules: Iterable[Rule]) -> set[str] | None:
     """What a function must mention to be worth reading for one of the rules; None if any function is."""
     words: set[str] = set()
     for rule in rules:
-        roots = rule.mentions if rule.roots is None else rule.roots
+        roots = tuple(map(re.escape, rule.mentions)) if rule.roots is None else rule.roots
         if not roots and rule.roots is None:
             return None
         words.update(roots)

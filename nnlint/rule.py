@@ -101,9 +101,8 @@ class Rule:
     requires: tuple[str, ...] = ()
     """Nor can a file that contains none of these; empty for any file."""
     roots: tuple[str, ...] | None = None
-    """A function that nothing in its file calls is read for the rule if it uses a name with one of these in it.
-
-    None stands for ``mentions``; empty: the rule asks only about what the script runs.
+    """A function that nothing in its file calls is read for the rule if one of these regular expressions is found in a
+    name that it uses. None stands for ``mentions``; empty: the rule asks only about what the script runs.
     """
     default: bool = True
     """Whether the rule runs when nothing is selected; infos are opted into."""

@@ -6,14 +6,15 @@ import ast
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Span
-from nnlint.nesting import too_deep
+from nnlint.nesting import tokens, too_deep
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 NEWLINE = re.compile(r"\r\n?|\n")
 """What ends a line for Python and for libcst: form feeds and the separators of Unicode do not."""
+
+LARGEST = 200_000
+"""Tokens of a text, about, up to which it is parsed: 2 to 3 seconds and half a GB; scripts have up to 50,000."""
+
+LONGEST = 4_000_000
+"""Characters up to which the tokens of a text are counted."""
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -46,6 +53,10 @@ class ParseFailure(Exception):
 
     def __str__(self) -> str:
         return f"{self.row}:{self.column}: {self.reason}"
+
+
+class TooLarge(ParseFailure):
+    """A text, most likely data, that would take too long to parse."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +121,7 @@ class Source:
 
         Raises:
             ParseFailure: libcst cannot parse the text, or it nests too deeply to be parsed without danger.
+            TooLarge: the text is not parsed because it would take too long.
         """
         if self._module is None:
             try:
@@ -163,13 +175,16 @@ class Source:
 
 
 def _parse(text: str) -> cst.Module:
+    if len(text) > LONGEST or (len(text) > LARGEST and tokens(text) > LARGEST):
+        raise TooLarge(1, 1, "it is too large to be parsed")
     offset = too_deep(text)
     if offset is not None:
         raise ParseFailure(*_position(text, offset), "the code nests too deeply to be parsed")
     import libcst as cst
 
     try:
-        return cst.parse_module(text)
+        with unchecked():
+            return cst.parse_module(text)
     except cst.ParserSyntaxError as error:
         raise _python_failure(text) or _libcst_failure(text, error) from None
     except Exception as error:
@@ -180,6 +195,27 @@ def _parse(text: str) -> cst.Module:
         if type(error).__name__ != "PanicException":
             raise
         raise ParseFailure(1, 1, "libcst cannot read it: internal error") from error
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Let the nodes of libcst be built without checking themselves.
+
+    What its parser builds is valid, and the checks, meant for trees built by hand, are a tenth of a parse; some of them
+    also stumble over valid code (``() if 0 else(lambda:())``).
+    """
+    from libcst import CSTNode
+
+    checking = CSTNode.__post_init__
+    CSTNode.__post_init__ = _unchecked  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        CSTNode.__post_init__ = checking  # type: ignore[method-assign]
+
+
+def _unchecked(node: cst.CSTNode) -> None:
+    pass
 
 
 def _python_failure(text: str) -> ParseFailure | None:

@@ -124,8 +124,8 @@ def augmentation_without_label(trace: Trace) -> Iterator[Finding]:
 
 def _in_samples(trace: Trace) -> Iterator[Finding]:
     """What a dataset does to the parts of a sample."""
+    yield from (_moved_alone(found, trace) for found in disagreements(trace) if found.by is None)
     for run in trace.runs:
-        yield from (_moved_alone(found, trace) for found in disagreements(run) if found.by is None)
         yield from map(_misplaced, misplaced_flags(run))
 
 

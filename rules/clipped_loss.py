@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -28,6 +29,9 @@ HUGE = 1e6
 ENDLESS = 1e30
 """No bound at all."""
 
+MOST = 200
+"""Bounds of one run that are judged; a run of a script has a dozen at most."""
+
 EVALUATIVE = re.compile(
     r"eval|valid|test|metric|score|accura|psnr|predict|infer|monitor|log_|plot|report|priorit|perpl"
 )
@@ -46,7 +50,7 @@ COMPOUND = frozenset("BinaryOperation UnaryOperation BooleanOperation Comparison
     since="0.1.0",
     mentions=("clamp", "clip", "minimum", "fmin", ".backward("),
     requires=("loss", "Loss", "backward", "error", "objective"),
-    roots=("clamp", "clip", "minimum", "fmin", "backward"),
+    roots=("clamp", "^clip_?$", "minimum$", "^fmin$", "backward"),
 )
 def clipped_loss(trace: Trace) -> Iterator[Finding]:
     """A loss with an upper bound that is backpropagated: above the bound nothing is learned.
@@ -114,17 +118,14 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
     """
     best: dict[int, tuple[Run, Bound, Goal, Evidence]] = {}
     for run in trace.runs:
-        bounds = Bounds(run)
-        for goal in goals(run):
-            for part in walk_back(goal.value, summands):
-                conditions = goal.event.context.conditions if part.value is goal.value else ()
-                for bound in bounds.on(part.value, conditions):
-                    why = judge(bound, part, goal)
-                    place = id(bound.place.node)
-                    if why is not None and (place not in best or why.confidence > best[place][3].confidence):
-                        best[place] = run, bound, goal, why
-    for run, bound, goal, why in best.values():
-        yield describe(run, bound, goal, why)
+        for bound, part, goal in islice(candidates(run), MOST):
+            why = judge(bound, part, goal)
+            place = id(bound.place.node)
+            if why is not None and (place not in best or why.confidence > best[place][3].confidence):
+                best[place] = run, bound, goal, why
+    paths = paths_to([bound.place for _, bound, _, _ in best.values()])
+    for place, (run, bound, goal, why) in best.items():
+        yield describe(bound, goal, why, fix_of(run, bound, goal, paths[place]))
 
 
 # --- what is backpropagated ------------------------------------------------------------------------------------------
@@ -164,6 +165,16 @@ def goals(run: Run) -> Iterator[Goal]:
             yield Goal(event.value, event, Note(place, "this function returns it as a loss"))
         elif isinstance(event, Forward) and isinstance(event.module, Instance) and says_loss(event.module.cls.name):
             yield Goal(event.result, event, Note(event.place, f"`{event.module.cls.name}` returns it as the loss here"))
+
+
+def candidates(run: Run) -> Iterator[tuple[Bound, Part, Goal]]:
+    """The bounds that gradients pass, the parts of what is backpropagated that they bound, and what that is."""
+    bounds = Bounds(run)
+    for goal in goals(run):
+        for part in walk_back(goal.value, summands):
+            conditions = goal.event.context.conditions if part.value is goal.value else ()
+            for bound in bounds.on(part.value, conditions):
+                yield bound, part, goal
 
 
 # --- what makes it a mistake -----------------------------------------------------------------------------------------
@@ -222,7 +233,7 @@ def is_complement(value: Value) -> bool:
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
-def describe(run: Run, bound: Bound, goal: Goal, why: Evidence) -> Finding:
+def describe(bound: Bound, goal: Goal, why: Evidence, fix: Fix | None) -> Finding:
     """The finding in words."""
     limit = limit_in_words(bound.upper)
     name = f"`{code(bound.place, bound.expression)}`" if bound.expression is not None else f"`{bound.name or 'loss'}`"
@@ -238,7 +249,7 @@ def describe(run: Run, bound: Bound, goal: Goal, why: Evidence) -> Finding:
         "leave the loss as it is, and clip the gradients between `backward()` and `step()`: "
         "`torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)`",
         tuple(notes),
-        fix_of(run, bound, goal),
+        fix,
         Severity.INFO if bound.limit is not None and bound.limit >= HUGE else None,
         why.confidence,
     )
@@ -260,9 +271,16 @@ def code(place: Place, node: cst.CSTNode) -> str:
 # --- how it is mended ------------------------------------------------------------------------------------------------
 
 
-def fix_of(run: Run, bound: Bound, goal: Goal) -> Fix | None:
+def paths_to(places: Sequence[Place]) -> dict[int, tuple[cst.CSTNode, ...]]:
+    """The statements and blocks around nodes, by the identity of the node."""
+    sources = {id(place.source): place.source for place in places}
+    nodes = [place.node for place in places]
+    return {key: site.path for source in sources.values() for key, site in source.sites(nodes).items()}
+
+
+def fix_of(run: Run, bound: Bound, goal: Goal, path: tuple[cst.CSTNode, ...]) -> Fix | None:
     """Take the bound away, and clip the gradients before the step that follows where the script shows how."""
-    edit = removal(bound)
+    edit = removal(bound, path)
     if edit is None:
         return None
     clipping = gradient_clipping(run, goal.event) if isinstance(goal.event, Backward) else None
@@ -271,11 +289,9 @@ def fix_of(run: Run, bound: Bound, goal: Goal) -> Fix | None:
     return Fix("remove the bound and clip the gradients", (edit, clipping))
 
 
-def removal(bound: Bound) -> Edit | None:
+def removal(bound: Bound, path: tuple[cst.CSTNode, ...]) -> Edit | None:
     """The edit that leaves the value without its bound; a statement that would do nothing then goes altogether."""
-    node, operand = bound.place.node, bound.expression
-    path = bound.place.source.sites([node])[id(node)].path
-    line = path[-1]
+    operand, line = bound.expression, path[-1]
     if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 and _is_idle(line.body[0], bound):
         return Edit("delete", Place(bound.place.source, _guard(path) or line))
     if operand is None:

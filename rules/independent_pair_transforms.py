@@ -37,7 +37,9 @@ TOGETHER = (
 SEED_TORCH = "torchvision draws from torch since version 0.8: only torch.manual_seed makes two calls draw alike"
 
 
-@rule("NN102", severity=Severity.ERROR, since="0.1.0", mentions=MENTIONS, requires=MOTIONS, roots=ROOTS)
+@rule(
+    "NN102", severity=Severity.ERROR, since="0.1.0", mentions=MENTIONS, requires=(*MOTIONS, "random.seed("), roots=ROOTS
+)
 def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     """A random flip, rotation, crop or warp of an image and its target with a draw of its own for each.
 
@@ -103,6 +105,9 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     - The transform always does the same: a probability of 0 or 1, a fixed angle, a crop of the whole.
     - Two views of one picture, as in contrastive learning.
     - Pictures that do not belong together, as in CycleGAN.
+
+    Where the transforms are not known, but `random` or numpy is seeded for each of them in a module that uses
+    torchvision, that is only pointed out (info).
     """
     found = [*_in_samples(trace), *_in_arguments(trace)]
     seen: set[int] = set()
@@ -114,7 +119,7 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
 
 def _in_samples(trace: Trace) -> Iterator[Finding]:
     """What a dataset does to the parts of a sample: what is known first, then what only the seeds tell."""
-    found = [item for run in trace.runs for item in disagreements(run)]
+    found = list(disagreements(trace))
     yield from (_moved_apart(item, item.by) for item in found if item.by is not None)
     for run in trace.runs:
         yield from map(_seeded_in_vain, vain_seeds(run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 
 from nnlint.rule import Place
@@ -13,7 +14,7 @@ from nnlint.symbolic.library.motions import READERS, generator_of, is_draw, moti
 from nnlint.symbolic.movement import Movement, draws_of, is_extent, movements
 from nnlint.symbolic.sample_parts import Part, parts_of
 from nnlint.symbolic.target import Target, name_of, reader, target_of, trunk
-from nnlint.symbolic.trace import Return, Run, Sample, Seed, Store
+from nnlint.symbolic.trace import Return, Run, Sample, Seed, Store, Trace
 from nnlint.symbolic.values import (
     Const,
     Function,
@@ -63,8 +64,16 @@ class Disagreement:
     reseeded: Seed | None = None
 
 
-def disagreements(run: Run) -> Iterator[Disagreement]:
-    """The first disagreement of each way to return a sample, from a dataset or from a function that transforms one."""
+@lru_cache(maxsize=1)
+def disagreements(trace: Trace) -> tuple[Disagreement, ...]:
+    """The first disagreement of each way to return a sample, from a dataset or from a function that transforms one.
+
+    Several rules ask for them, one after the other.
+    """
+    return tuple(found for run in trace.runs for found in _disagreements(run))
+
+
+def _disagreements(run: Run) -> Iterator[Disagreement]:
     changes: list[_Change] | None = None
     for event in run.events:
         if isinstance(event, (Sample, Return)):

@@ -11,7 +11,7 @@ import libcst as cst
 from nnlint.rule import Place
 from nnlint.symbolic.library.arguments import constant, is_array
 from nnlint.symbolic.objective import is_difference
-from nnlint.symbolic.provenance import POWER, everything, ingredients, operation_of, walk_back
+from nnlint.symbolic.provenance import POWER, everything, ingredients, operation_of, walk_back, walk_back_from
 from nnlint.symbolic.scalar import is_numeric, number, truth_by_default
 from nnlint.symbolic.trace import Clip, Condition, Run
 from nnlint.symbolic.values import Choice, Operation, Setting, Symbol, Value, same
@@ -80,7 +80,7 @@ def is_passed_by(bound: Bound, values: tuple[Value, ...]) -> bool:
     """Whether the bounded value goes into one of the values in another way than through its bound."""
     if bound.in_place or bound.replaces:
         return False
-    return any(part.value is bound.operand for value in values for part in walk_back(value, everything))
+    return any(part.value is bound.operand for part in walk_back_from(values, everything))
 
 
 # --- options ---------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from nnlint.symbolic.trace import (
     Store,
 )
 from nnlint.symbolic.values import (
+    LONGEST,
     Arguments,
     Attribute,
     Choice,
@@ -74,7 +75,7 @@ MODULE_BASES = frozenset(
 )
 """Library classes whose instances are called through ``forward``."""
 
-REPEATS = 6
+REPEATS = 3
 """A function in which nothing but routine happens is followed this often in a run; then its value is unknown."""
 CHEAP = 4
 """Steps up to which following a function costs nothing worth saving."""
@@ -83,6 +84,9 @@ ROUTINE = (Build, Forward, RandomUse, Reshape, Mode, Store)
 
 REDUCED = {"values": 0, "indices": 1}
 """What the parts of the pair that ``x.max(dim)``, ``x.sort()`` or ``x.topk(k)`` return are called."""
+
+TOLD_APART = 64
+"""How many of the values that something may be are looked at."""
 
 BOOLEAN = frozenset(("startswith", "endswith", "lower", "upper", "strip"))
 
@@ -180,7 +184,7 @@ def evaluate_arguments(executor: Executor, args: Iterable[cst.Arg]) -> Arguments
         value = executor.evaluate(arg.value)
         if arg.star == "*":
             items = splice(executor, value)
-            if items is None:
+            if items is None or len(positional) + len(items) > LONGEST:
                 star = True
             else:
                 positional += items
@@ -283,9 +287,9 @@ def call_either(executor: Executor, callee: Choice, arguments: Arguments, node: 
 
 
 def any_of(values: list[Value]) -> Value:
-    """One of several values, nobody knows which; at most four are told apart."""
+    """One of several values, nobody knows which; at most four are told apart, among the first few dozen."""
     distinct: list[Value] = []
-    for value in values:
+    for value in values[:TOLD_APART]:
         if not any(same(value, other) for other in distinct):
             distinct.append(value)
         if len(distinct) == 4:

@@ -135,9 +135,7 @@ class Executor:
                 if flow is not None:
                     return flow
             return None
-        self.steps += 1
-        if self.steps > self.limit:
-            raise OutOfSteps
+        self.advance()
         execute = STATEMENTS.get(type(node))
         if execute is None:
             return None
@@ -150,6 +148,16 @@ class Executor:
                 raise
             self.unmodelled += 1
             return None
+
+    def advance(self) -> None:
+        """Take a step.
+
+        Raises:
+            OutOfSteps: there is none left.
+        """
+        self.steps += 1
+        if self.steps > self.limit:
+            raise OutOfSteps
 
     def branch(
         self, test: Value | None, node: cst.CSTNode, then: Callable[[], Flow], otherwise: Callable[[], Flow]

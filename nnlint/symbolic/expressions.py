@@ -17,6 +17,7 @@ from nnlint.symbolic.scalar import evaluate, is_numeric, operation, truth
 from nnlint.symbolic.scope import Deferred, Frame
 from nnlint.symbolic.trace import Condition
 from nnlint.symbolic.values import (
+    LONGEST,
     Attribute,
     Batch,
     Choice,
@@ -112,8 +113,7 @@ def lookup(executor: Executor, name: str) -> Value:
         value = frame.names.get(name)
         if value is not None and not (_is_class_body(frame) and frame is not executor.frame):
             if isinstance(value, Deferred):
-                value = imports.needed(executor, value)
-                frame.names[name] = value
+                value = frame.names[name] = imports.needed(executor, value)
             return value
         frame = frame.parent
     module = executor.frame.module
@@ -195,7 +195,7 @@ def _sequence(executor: Executor, node: cst.Tuple | cst.List | cst.Set) -> Value
         value = executor.evaluate(part.value)
         if isinstance(part, cst.StarredElement):
             spliced = calls.splice(executor, value)
-            if spliced is None:
+            if spliced is None or len(items) + len(spliced) > LONGEST:
                 open_, element = True, Unknown()
             else:
                 items += spliced
@@ -211,6 +211,7 @@ def _dict(executor: Executor, node: cst.Dict) -> Value:
         if isinstance(part, cst.StarredDictElement):
             inner = executor.evaluate(part.value)
             if isinstance(inner, Mapping):
+                inner = inner.copied()
                 items.update(inner.items)
                 open_ = open_ or inner.open
             else:
@@ -234,7 +235,7 @@ def combine(executor: Executor, op: str, left: Value, right: Value, node: cst.CS
         return operation(op, left, right) if op in ("+", "-", "*", "/", "//", "%", "**") else Symbol()
     if isinstance(left, Sequence) and op == "+":
         if isinstance(right, Sequence):
-            return Sequence(left.kind, left.items + right.items, left.open or right.open, left.element or right.element)
+            return left.grown(right)
         return Sequence(left.kind, list(left.items), True, Unknown())
     if isinstance(left, Sequence) and op == "*":
         times = evaluate(right)
@@ -302,8 +303,9 @@ def _comparison(executor: Executor, node: cst.Comparison) -> Value:
 def _compare(executor: Executor, op: str, left: Value, right: Value, node: cst.CSTNode) -> Value:
     if op in ("in", "not in"):
         right = resolve_setting(right) or right
-        if is_numeric(left) and isinstance(right, Sequence) and not right.open and all(map(is_numeric, right.items)):
-            return operation(op, left, *right.items)
+        listed = right.items if isinstance(right, Sequence) and not right.open else ()
+        if is_numeric(left) and listed and len(listed) <= LONGEST and all(map(is_numeric, listed)):
+            return operation(op, left, *listed)
         if isinstance(left, Const) and isinstance(right, Mapping) and not right.open:
             return Const((left.value in right.items) == (op == "in"))
     elif is_numeric(left) and is_numeric(right):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -147,7 +148,8 @@ def element(executor: Executor, iterable: Value, loop: Loop | None) -> Value:
             return calls.any_of([*iterable.items, *([iterable.element] if iterable.element else [])])
         return iterable.element or Unknown()
     if isinstance(iterable, Mapping):
-        return calls.any_of([Const(key) for key in iterable.items if isinstance(key, (str, int))] or [Unknown()])
+        keys = islice((key for key in iterable.items if isinstance(key, (str, int))), calls.TOLD_APART)
+        return calls.any_of([Const(key) for key in keys] or [Unknown()])
     if isinstance(iterable, Choice):
         yes = element(executor, iterable.yes, loop)
         no = element(executor, iterable.no, loop)
@@ -476,6 +478,7 @@ def comprehension(executor: Executor, node: cst.CompFor, body: Callable[[], None
     executor.loops = (*executor.loops, loop)
     try:
         for item in items if told and items else [element(executor, iterable, loop)]:
+            executor.advance()
             bind(executor, node.target, item)
             for test in node.ifs:
                 executor.evaluate(test.test)

@@ -41,7 +41,12 @@ Step = Callable[[Value], Iterable[Part]]
 
 def walk_back(value: Value, step: Step) -> Iterator[Part]:
     """``value`` and everything that ``step`` leads back to, each value once."""
-    stack = [Part(value)]
+    return walk_back_from([value], step)
+
+
+def walk_back_from(values: Iterable[Value], step: Step) -> Iterator[Part]:
+    """Several values and everything that ``step`` leads back to, each value once."""
+    stack = list(map(Part, values))
     seen: set[int] = set()
     while stack and len(seen) < FARTHEST:
         part = stack.pop()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Sequence as Items
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import libcst as cst
 
 from nnlint.source import Source
 from nnlint.symbolic import calls, loops
-from nnlint.symbolic.branches import undo
+from nnlint.symbolic.branches import changes, undo
 from nnlint.symbolic.executor import STEPS_PER_FILE, STEPS_PER_ROOT, STEPS_PER_SCRIPT, Executor, OutOfSteps
 from nnlint.symbolic.project import Project
 from nnlint.symbolic.scope import Frame, Module
-from nnlint.symbolic.trace import Build, Run, Trace
+from nnlint.symbolic.trace import Build, Event, Run, Trace
 from nnlint.symbolic.values import (
     Arguments,
     Class,
@@ -35,12 +37,12 @@ def execute(source: Source, project: Project, words: Collection[str] | None = No
     """Read a file: run it from every root and write down what happens.
 
     Functions that nothing in the file calls are roots only if they, or functions of the file that they name, use a
-    name that contains one of ``words`` (None: all are).
+    name in which one of ``words``, regular expressions, is found (None: all are).
 
     Raises:
         ParseFailure: the file is no Python that libcst can parse.
     """
-    pattern = None if words is None else re.compile("|".join(map(re.escape, words)) or "(?!)")
+    pattern = None if words is None else re.compile("|".join(sorted(words)) or "(?!)")
     return _Reading(source, project, pattern).trace()
 
 
@@ -53,6 +55,7 @@ class _Reading:
         self.words = words
         self.module = Module(source, source.path.stem)
         self.executed: set[int] = set()
+        self.instances: dict[int, _Instance] = {}
         self.steps = 0
         self.result = Trace(source)
 
@@ -72,7 +75,7 @@ class _Reading:
                 self.result.truncated = f"the file took more than {STEPS_PER_FILE} steps"
                 break
             executor = self.run(function.name if cls is None else f"{cls.name}.{function.name}")
-            self.guarded(executor, partial(_root, executor, function, cls))
+            self.guarded(executor, partial(self.root, executor, function, cls))
             self.guarded(executor, partial(_sample_datasets, executor))
             self.finish(executor)
         return self.result
@@ -113,6 +116,39 @@ class _Reading:
         else:
             undo(executor.journal)
 
+    def root(self, executor: Executor, function: Function, cls: Class | None) -> None:
+        """Run a function whose caller is unknown: its parameters are unknown, or have their defaults."""
+        receiver: Value | None = None
+        if cls is not None and calls.is_decorated(function, "classmethod"):
+            receiver = cls
+        elif cls is not None and not calls.is_decorated(function, "staticmethod"):
+            receiver = Instance(cls) if function.name == "__init__" else self.instance(executor, cls)
+        if function.name == "__getitem__" and isinstance(receiver, Instance) and _is_dataset(receiver.cls):
+            calls.sample(executor, receiver, function.node)
+            return
+        executor.executed.add(id(function.node))
+        names = _root_names(executor, function, receiver)
+        value = calls.execute_body(executor, function, receiver, names, executor.place(function.node), 1)
+        if not isinstance(value, Const):
+            calls.emit_return(executor, function, value, receiver)
+
+    def instance(self, executor: Executor, cls: Class) -> Instance:
+        """An object of a class nobody builds: its initializer runs with unknown arguments.
+
+        It runs once for all methods of the class; for the next one, what it did is done again without running it.
+        """
+        known = self.instances.get(id(cls.node))
+        if known is not None:
+            for target, key, value in known.state:
+                executor.put(target, key, value)
+            executor.run.events += known.events
+            return known.value
+        written, happened = len(executor.journal), len(executor.run.events)
+        value = _built(executor, cls)
+        state = tuple((target, key, after) for target, key, _, after in changes(executor.journal[written:]).values())
+        self.instances[id(cls.node)] = _Instance(value, state, tuple(executor.run.events[happened:]))
+        return value
+
     def uncalled(self) -> Iterator[tuple[Function, Class | None]]:
         """The functions and methods that the file defines, in order; those that were executed are among them."""
         for value in list(self.module.names.values()):
@@ -146,6 +182,15 @@ class _Reading:
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Instance:
+    """An object that a run has built, what its initializer wrote (target, key, value), and what happened in it."""
+
+    value: Instance
+    state: tuple[tuple[Any, Any, Any], ...]
+    events: tuple[Event, ...]
+
+
 _ORDER = {"__init__": 2, "forward": 0, "training_step": 0, "__getitem__": 0, "__call__": 0}
 
 
@@ -172,37 +217,18 @@ def _is_dataset(cls: Class) -> bool:
     return any("Dataset" in path or "Data" in path for path in cls.libraries()) or "__len__" in cls.namespace
 
 
-def _root(executor: Executor, function: Function, cls: Class | None) -> None:
-    """Run a function whose caller is unknown: its parameters are unknown, or have their defaults."""
-    receiver: Value | None = None
-    if cls is not None and not calls.is_decorated(function, "staticmethod"):
-        if calls.is_decorated(function, "classmethod"):
-            receiver = cls
-        else:
-            receiver = _instance(executor, cls, construct=function.name != "__init__")
-    if function.name == "__getitem__" and isinstance(receiver, Instance) and _is_dataset(receiver.cls):
-        calls.sample(executor, receiver, function.node)
-        return
-    executor.executed.add(id(function.node))
-    names = _root_names(executor, function, receiver)
-    value = calls.execute_body(executor, function, receiver, names, executor.place(function.node), 1)
-    if not isinstance(value, Const):
-        calls.emit_return(executor, function, value, receiver)
-
-
-def _instance(executor: Executor, cls: Class, *, construct: bool) -> Instance:
-    """An object of a class nobody builds: its initializer runs with unknown arguments."""
+def _built(executor: Executor, cls: Class) -> Instance:
+    """An object whose initializer has run with unknown arguments."""
     instance = Instance(cls, origin=Origin("new", (), executor.module.source, cls.node))
     initializer = cls.lookup("__init__")
-    if construct and isinstance(initializer, Function):
+    if isinstance(initializer, Function):
         executor.executed.add(id(initializer.node))
         names = _root_names(executor, initializer, instance)
         calls.execute_body(executor, initializer, instance, names, executor.place(cls.node), 1)
         executor.conditions = ()
-    elif construct and cls.lookup("__fields__") is not None:
+    elif cls.lookup("__fields__") is not None:
         built = calls.instantiate(executor, cls, Arguments(star=True), cls.node)
-        assert isinstance(built, Instance)
-        return built
+        return built if isinstance(built, Instance) else instance
     return instance
 
 

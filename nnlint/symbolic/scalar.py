@@ -26,7 +26,10 @@ from nnlint.symbolic.values import (
 )
 
 LARGEST = 1e15
-"""Powers and products beyond this are not folded, so that no script can make the reading slow."""
+"""Powers of integers beyond this are not folded, so that no script can make the reading slow."""
+
+WIDEST = 4_096
+"""Characters of a text, and bits of an integer, beyond which what is added or multiplied is not folded either."""
 
 LONGEST = 200
 """An expression of larger size is a number nobody knows."""
@@ -38,19 +41,39 @@ def _power(base: Any, exponent: Any) -> Any:
     return base**exponent
 
 
+def _plus(left: Any, right: Any) -> Any:
+    if isinstance(left, (str, bytes)) and isinstance(right, (str, bytes)) and len(left) + len(right) > WIDEST:
+        raise OverflowError
+    return left + right
+
+
 def _times(left: Any, right: Any) -> Any:
     if isinstance(left, (str, bytes)) or isinstance(right, (str, bytes)):
         raise TypeError
+    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > WIDEST:
+        raise OverflowError
     return left * right
 
 
+def _modulo(left: Any, right: Any) -> Any:
+    if isinstance(left, (str, bytes)):
+        raise TypeError  # formats; a width in it may be huge
+    return left % right
+
+
+def _round(value: Any, digits: Any = None) -> Any:
+    if digits is not None and abs(digits) > 64:
+        raise OverflowError
+    return round(value, digits)
+
+
 OPERATORS: dict[str, Callable[..., Any]] = {
-    "+": operator.add,
+    "+": _plus,
     "-": operator.sub,
     "*": _times,
     "/": operator.truediv,
     "//": operator.floordiv,
-    "%": operator.mod,
+    "%": _modulo,
     "**": _power,
     "neg": operator.neg,
     "pos": operator.pos,
@@ -72,7 +95,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "bool": bool,
     "str": str,
     "abs": abs,
-    "round": round,
+    "round": _round,
     "min": min,
     "max": max,
     "sum": lambda *args: sum(args),
@@ -94,7 +117,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 }
 """The functions that expressions are made of; :class:`Operation` names one of them."""
 
-UNDEFINED = (ArithmeticError, TypeError, ValueError, AttributeError, IndexError)
+UNDEFINED = (ArithmeticError, TypeError, ValueError, AttributeError, LookupError)
 
 
 def operation(op: str, *args: Value) -> Value:

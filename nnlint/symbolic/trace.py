@@ -233,7 +233,7 @@ class Save(Event):
 E = TypeVar("E", bound=Event)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
     """One execution from a root: module level with the ``__main__`` block, or a function nobody in the file calls.
 
@@ -250,7 +250,7 @@ class Run:
         return (event for event in self.events if isinstance(event, kind))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Trace:
     """All that was read in one file. ``truncated`` is why the reading stopped early, None if it did not."""
 

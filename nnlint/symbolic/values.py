@@ -153,6 +153,10 @@ def size_of(value: Value) -> int:
 # --- containers -----------------------------------------------------------------------------------------------------
 
 
+LONGEST = 1_000
+"""How many items a list can grow to and be known whole."""
+
+
 @dataclass(slots=True, eq=False)
 class Sequence(Value):
     """A list, tuple or set. ``open`` when there may be more items than are known; ``element`` stands for those."""
@@ -162,6 +166,13 @@ class Sequence(Value):
     open: bool = False
     element: Value | None = None
 
+    def grown(self, more: Sequence) -> Sequence:
+        """The sequence with the items of another after its own; one that would be too long is left open."""
+        if len(self.items) + len(more.items) <= LONGEST:
+            element = self.element if more.element is None else more.element
+            return Sequence(self.kind, [*self.items, *more.items], self.open or more.open, element)
+        return Sequence(self.kind, self.items, True, more.items[-1] if more.items else more.element)
+
 
 @dataclass(slots=True, eq=False)
 class Mapping(Value):
@@ -170,6 +181,10 @@ class Mapping(Value):
     items: dict[object, Value]
     open: bool = False
     default: Value | None = None
+
+    def copied(self) -> Mapping:
+        """The mapping, to be copied into another; one that would be too long is left open."""
+        return self if len(self.items) <= LONGEST else Mapping({}, True, next(iter(self.items.values())))
 
 
 @dataclass(slots=True, eq=False)

@@ -205,6 +205,7 @@ def _dict(call: Call) -> Value:
     source = call.arguments.positional[0] if call.arguments.positional else None
     open_ = call.arguments.star or source is not None
     if isinstance(source, Mapping):
+        source = source.copied()
         items, open_ = {**source.items, **items}, source.open
     return Mapping(items, open_)
 
@@ -476,23 +477,27 @@ OBJECT_METHODS: dict[tuple[str, str], Handler] = {
 
 
 def _append(call: Call) -> Value:
-    receiver = call.receiver
-    assert isinstance(receiver, Sequence)
-    call.executor.put(receiver, "items", [*receiver.items, *call.arguments.positional[-1:]])
+    _grow(call, Sequence("list", list(call.arguments.positional[-1:])))
     return Const(None)
 
 
 def _extend(call: Call) -> Value:
-    receiver, other = call.receiver, _first(call)
-    assert isinstance(receiver, Sequence)
-    if isinstance(other, Sequence):
-        call.executor.put(receiver, "items", [*receiver.items, *other.items])
-        if other.open:
-            call.executor.put(receiver, "open", True)
-            call.executor.put(receiver, "element", other.element)
-    else:
-        call.executor.put(receiver, "open", True)
+    other = _first(call)
+    _grow(call, other if isinstance(other, Sequence) else Sequence("list", [], True))
     return Const(None)
+
+
+def _grow(call: Call, more: Sequence) -> None:
+    """Put the items of ``more`` behind those of the receiver."""
+    receiver = call.receiver
+    assert isinstance(receiver, Sequence)
+    grown = receiver.grown(more)
+    if grown.items is not receiver.items:
+        call.executor.put(receiver, "items", grown.items)
+    if grown.open and not receiver.open:
+        call.executor.put(receiver, "open", True)
+    if grown.element is not receiver.element:
+        call.executor.put(receiver, "element", grown.element)
 
 
 def _pop(call: Call) -> Value:
@@ -524,9 +529,10 @@ def _update(call: Call) -> Value:
     receiver, other = call.receiver, call.arguments.positional[0] if call.arguments.positional else None
     assert isinstance(receiver, Mapping)
     if isinstance(other, Mapping):
+        other = other.copied()
         for key, value in other.items.items():
             call.executor.put(receiver.items, key, value)
-    elif other is not None:
+    if other is not None and (not isinstance(other, Mapping) or other.open):
         call.executor.put(receiver, "open", True)
     for name, value in call.arguments.keywords.items():
         call.executor.put(receiver.items, name, value)

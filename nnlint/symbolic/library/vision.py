@@ -84,12 +84,8 @@ def transformed(call: Call, transform: Value, value: Value, selected_by: Value |
         return _applied(call, Object(_base(transform), "transform", transform.arguments), value, selected_by)
     if isinstance(transform, Const):
         return value
-    spread = (
-        isinstance(value, Sequence) and value.kind == "tuple" and call.path.startswith("torchvision.transforms.v2.")
-    )
-    result = (
-        call.call(transform, *value.items) if spread and isinstance(value, Sequence) else call.call(transform, value)
-    )
+    spread = isinstance(value, Sequence) and value.kind == "tuple" and ".v2." in call.path
+    result = call.call(transform, *(value.items if spread and isinstance(value, Sequence) else (value,)))
     return result if selected_by is None else Choice(selected_by, result, value)
 
 
@@ -115,14 +111,9 @@ def _draw(call: Call, transform: Object) -> Unknown:
 
 def _applied(call: Call, transform: Object, value: Value, selected_by: Value | None) -> Value:
     """A single transform applied to the leaves of a value, all with the same draw."""
-    motion = motion_of_class(transform.path)
-    decides = None if motion is None else chance(transform, motion)
-    if decides is transform:
-        decides = _draw(call, transform)
-    if motion is None or decides is None:
-        decides = selected_by if motion is not None else None
-    extra = () if decides is None else (decides,)
-    keys = _keys(transform)
+    decision = _decision(call, transform, selected_by)
+    extra = () if decision is None else (decision,)
+    keys = keys_of(transform) if transform.path.startswith("monai.") else None
 
     def leaf(item: Value) -> Value:
         if isinstance(item, Sequence):
@@ -141,11 +132,15 @@ def _applied(call: Call, transform: Object, value: Value, selected_by: Value | N
     return leaf(value)
 
 
-def _keys(transform: Object) -> frozenset[object] | None:
-    """The keys that a dictionary transform is meant for, None if it takes any."""
-    if not transform.path.startswith("monai."):
+def _decision(call: Call, transform: Object, selected_by: Value | None) -> Value | None:
+    """The drawn number that decides how a transform moves pixels this time, None if nothing does."""
+    motion = motion_of_class(transform.path)
+    if motion is None:
+        if transform.name.startswith("Random") or transform.name == "ColorJitter":
+            _draw(call, transform)
         return None
-    return keys_of(transform)
+    decided_by = chance(transform, motion)
+    return _draw(call, transform) if decided_by is transform else decided_by or selected_by
 
 
 # --- handlers --------------------------------------------------------------------------------------------------------
@@ -229,6 +224,11 @@ def _frozen(augmenter: Object, draw: Unknown) -> Object:
     )
 
 
+def _itself(call: Call) -> Value:
+    """``transform.to(device)`` and the like of transforms that are modules."""
+    return call.receiver or Unknown()
+
+
 def _reseed(call: Call) -> Value:
     """``transform.set_random_state(seed=…)`` of monai: what is drawn from now on follows from the seed."""
     transform = call.receiver
@@ -246,6 +246,7 @@ OBJECT_METHODS: dict[tuple[str, str], Handler] = {
     ("transform", "augment"): _call_transform,
     ("transform", "to_deterministic"): _deterministic,
     ("transform", "set_random_state"): _reseed,
+    **dict.fromkeys((("transform", name) for name in ("to", "cuda", "cpu", "float", "train", "eval")), _itself),
     **{
         ("transform", f"augment_{what}"): _augment
         for what in (
