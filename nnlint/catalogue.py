@@ -1,15 +1,18 @@
-"""What is said of the rules: their pages, and the table in the README."""
+"""What is said of the rules: their pages, and the generated parts of the README."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 
 from nnlint.rule import STAGES, Rule
 
-BEGIN = "<!-- rules:begin -->"
-END = "<!-- rules:end -->"
+BEGIN = "<!-- {}:begin -->"
+END = "<!-- {}:end -->"
+EXAMPLE = Path("tests", "examples", "train.py")
+"""The script whose findings the README shows, from the root of the checkout."""
 
 
 def render_page(rule: Rule) -> str:
@@ -52,23 +55,42 @@ def render_table(rules: Iterable[Rule]) -> str:
     return "\n".join(parts)
 
 
-def with_table(readme: str, rules: Iterable[Rule]) -> str:
-    """The README with the table of these rules between its marks.
+def render_example(root: Path) -> str:
+    """The script of the README and what nnlint says of it, word for word, as Markdown."""
+    from nnlint.config import Configuration
+    from nnlint.linter import lint
+    from nnlint.output import RENDERERS, RenderContext
+
+    script = root / EXAMPLE
+    text = script.read_text(encoding="utf-8")
+    found = lint([script], Configuration(isolated=True)).diagnostics
+    context = RenderContext(script.parent, read_text=lambda filename: text, width=100)
+    return f"```python\n{text}```\n\n```console\n$ nnlint train.py\n{RENDERERS['full'](found, context).rstrip()}\n```\n"
+
+
+def with_section(readme: str, name: str, content: str) -> str:
+    """The README with ``content`` between the marks of that name.
 
     Raises:
         ValueError: a mark is missing.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README lacks {BEGIN} or {END}")
-    return f"{before}{begin}\n\n{render_table(rules)}\n{end}{after}"
+    begin, end = BEGIN.format(name), END.format(name)
+    before, first, rest = readme.partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise ValueError(f"the README lacks {begin} or {end}")
+    return f"{before}{begin}\n\n{content}\n{end}{after}"
+
+
+def renewed(readme: str, root: Path) -> str:
+    """The README with all that is generated from the rules."""
+    from nnlint.registry import load_rules
+
+    readme = with_section(readme, "example", render_example(root))
+    return with_section(readme, "rules", render_table(load_rules().values()))
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
-    from nnlint.registry import load_rules
-
-    readme = Path(__file__).parent.parent / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8"), load_rules().values()), encoding="utf-8")
+    checkout = Path(__file__).parent.parent
+    path = checkout / "README.md"
+    path.write_text(renewed(path.read_text(encoding="utf-8"), checkout), encoding="utf-8")

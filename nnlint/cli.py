@@ -235,8 +235,8 @@ def check(**given: object) -> None:
 
 def _open_streams() -> None:
     """Make the standard streams fit for any text, and stand in for those that the caller has closed."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")
-    sys.stderr = sys.stderr or open(os.devnull, "w")
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 # it stays open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A name of a file that is no text, or a terminal without the character, must not end the run.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

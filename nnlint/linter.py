@@ -101,7 +101,8 @@ def with_deep_stack(work: Callable[[], T]) -> T:
     finally:
         threading.stack_size(before)
         sys.setrecursionlimit(recursion)
-        gc.unfreeze()
+        # What is left are trees and values in circles that go with the process: looking through them is for nothing.
+        gc.freeze()
         if collecting:
             gc.enable()
     if failure:

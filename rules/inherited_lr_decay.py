@@ -225,10 +225,10 @@ def _first_fall(scheduler: Object) -> int | None:
         return None
     milestones = numbers(options.value(1, "milestones")) if scheduler.name == "MultiStepLR" else None
     if milestones:
-        return int(min(milestones))
+        return int(first) if math.isfinite(first := min(milestones)) else None
     name = {"StepLR": "step_size", "CosineAnnealingLR": "T_max"}.get(scheduler.name)
     steps = math.nan if name is None else options.number(1, name)
-    return None if math.isnan(steps) else int(steps)
+    return int(steps) if math.isfinite(steps) else None
 
 
 def _has_settings(course: Course) -> bool:

@@ -24,6 +24,7 @@ COMMENTED = re.compile(r"#.*\b(manual_seed\w*|(?:np|numpy|random)(?:\.random)?\.
     severity=Severity.WARNING,
     since="0.1.0",
     mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
+    requires=("train", "Train", ".fit", "epoch", "optim", "backward"),
     roots=(),
 )
 def missing_seed(trace: Trace) -> Iterator[Finding]:

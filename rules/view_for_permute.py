@@ -308,14 +308,15 @@ def _finding(event: Reshape, judged: Regrouping) -> Finding:
     before = f"({', '.join(names)})"
     wanted = spelled(evidence.wanted) or names[evidence.source]
     beside = [axis for axis in judged.held(evidence.target) if axis != evidence.source and not judged.dims[axis].is_one]
-    there = " and ".join(names[axis] for axis in beside)
+    others = [names[axis] for axis in beside]
+    there = " and ".join(others)
     certain = shape_of(event.operand).dims is not None and any(part.wanted.powers for part in judged.misplaced)
-    asks = f"axis {evidence.target} of the result asks for {wanted}, where elements along {there} lie"
+    asks = f"axis {evidence.target} of the result should run over {wanted}; what lies there runs over {there}"
     return Finding(
         event.place,
-        message=f"{event.method} reads {before} as ({', '.join(asked)}) although no element moves",
-        why=f"elements along {wanted} and {there} are mixed, and nothing fails",
-        advice="bring the axes into order with permute or transpose, then change the sizes",
+        message=f"`{event.method}` turns {before} into ({', '.join(asked)}) without moving an element",
+        why=f"the axes {', '.join((wanted, *others[:-1]))} and {others[-1]} are mixed up, and nothing fails",
+        advice="bring the axes into order with `permute` or `transpose` first, then change the sizes",
         notes=(*_known_from(event, before), Note(event.place, asks)),
         fix=_fix(event, judged),
         severity=None if certain else Severity.WARNING,

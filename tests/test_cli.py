@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -348,3 +349,55 @@ def test_the_start_is_fast(folder: Path, write: Write) -> None:
     assert "libcst._nodes" in loaded("train.py", cwd=folder)
     for arguments in (("--help",), ("--version",), ("a.py",), ("--select", "NN2", "a.py")):
         assert not {"libcst._nodes", "torch"} & loaded(*arguments, cwd=folder), arguments
+
+
+def run_in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the shell in which ``$NNLINT`` stands for nnlint."""
+    environ = {**os.environ, "NNLINT": f"{sys.executable} -m nnlint", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    shell = ["sh", "-c", command]
+    return subprocess.run(shell, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("arguments", ["a.py", "a.py --output-format json", "rule --all"])
+def test_a_full_disk_is_said(folder: Path, arguments: str) -> None:
+    (folder / "a.py").write_text("x = 1\n")
+    result = run_in_shell(folder, f"$NNLINT {arguments} > /dev/full")
+    assert (result.returncode, result.stderr) == (2, "error: no space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs sh")
+def test_closed_streams(folder: Path) -> None:
+    (folder / "a.py").write_text("import torch\nloss.backward(clamp\n")
+    assert run_in_shell(folder, "$NNLINT a.py >&- 2>&-").returncode == 1
+    result = run_in_shell(folder, "$NNLINT - <&-")
+    assert result.returncode == 2 and "standard input is closed" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the folder cannot be removed there")
+def test_a_folder_that_is_gone(folder: Path) -> None:
+    result = run_in_shell(folder, "mkdir gone && cd gone && rmdir ../gone && $NNLINT")
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (2, "error: no such file or directory")
+
+
+def test_an_empty_path_is_not_the_current_folder(nnlint: Run, write: Write) -> None:
+    write("train.py", TRAIN)
+    result = nnlint("")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals there")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interruption_ends_the_run_at_once_without_a_word(folder: Path, jobs: str) -> None:
+    line = "x = torch.nn.functional.mse_loss(x, y).clamp(max=1)\nx.backward()\n"
+    for number in range(16):
+        (folder / f"{number}.py").write_text("import torch\n" + line * 2000)
+    command = [sys.executable, "-m", "nnlint", "--jobs", jobs, "--select", "ALL"]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    pipe = subprocess.PIPE
+    run = subprocess.Popen(command, cwd=folder, env=environ, stdout=pipe, stderr=pipe, start_new_session=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.wait(2)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.communicate(timeout=5) == (b"", b"")
+    assert run.returncode == 130

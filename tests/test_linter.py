@@ -163,3 +163,13 @@ def test_output_is_the_same_for_every_hash_seed_and_number_of_jobs() -> None:
         outputs.add(done.stdout)
     assert len(outputs) == 1
     assert json.loads(outputs.pop())
+
+
+def test_of_a_file_that_is_too_large_nothing_is_said_but_that(folder: Path, stub_rules: dict[str, Rule]) -> None:
+    path = folder / "train.py"
+    path.write_text(
+        "x = [" + "1, " * 150_000 + "]\nloss = loss.clamp(max=1)  # nnlint: allow[NN204]\nloss.backward()\n"
+    )
+    report = run(path)
+    assert (report.diagnostics, report.problems, report.parsed) == ((), (), 0)
+    assert report.truncated == ((str(path), "it is too large to be parsed"),)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from nnlint.diagnostic import Span
-from nnlint.source import NEWLINE, ParseFailure, Source, UnreadableSource
+from nnlint.source import NEWLINE, ParseFailure, Source, TooLarge, UnreadableSource
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted([*ROOT.glob("fixtures/**/*.py"), *ROOT.glob("nnlint/*.py")])
@@ -255,3 +255,11 @@ def test_newline_pattern() -> None:
 def test_import_is_light() -> None:
     script = "import sys, nnlint.source; assert 'libcst' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)
+
+
+def test_data_is_too_large_to_be_parsed_and_long_texts_are_not() -> None:
+    for text in ("x = [" + "1, " * 150_000 + "]\n", "x = '" + "a" * 5_000_000 + "'\n"):
+        with pytest.raises(TooLarge):
+            _ = source(text).module
+    text = '"""' + "a word " * 100_000 + '"""\n'
+    assert source(text).module.code == text

@@ -29,7 +29,6 @@ from nnlint.symbolic.trace import (
     CallSite,
     Condition,
     Forward,
-    Mode,
     RandomUse,
     Reshape,
     Return,
@@ -79,7 +78,7 @@ REPEATS = 3
 """A function in which nothing but routine happens is followed this often in a run; then its value is unknown."""
 CHEAP = 4
 """Steps up to which following a function costs nothing worth saving."""
-ROUTINE = (Build, Forward, RandomUse, Reshape, Mode, Store)
+ROUTINE = (Build, Forward, RandomUse, Reshape, Store)
 """Events that a function may repeat without telling anything new."""
 
 REDUCED = {"values": 0, "indices": 1}

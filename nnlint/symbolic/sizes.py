@@ -189,7 +189,7 @@ def monomial(value: Value | None, kept: frozenset[int] = frozenset(), depth: int
         return None if value is None else _atom(value)
     if isinstance(value, Const):
         number = value.value
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number) or number < 1:
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or number % 1 != 0 or number < 1:
             return None
         return _atom(value) if id(value) in kept else Monomial(int(number))
     expression = as_operation(value)

@@ -206,10 +206,37 @@ def _atoms(value: object) -> list[object]:
         "lambda *a, **k: (yield)\nrandom.seed(1)",
         "''.join(str(i) for i in range(10 ** 10))\nx = 'a' * 10 ** 12\nrandom.seed(1)",
         "x = 9 ** 9 ** 9 ** 9\nrandom.seed(1)",
+        "x = 7\n" + "x = x * x\n" * 60 + "random.seed(1)",
+        "x = 'ab'\n" + "x = x + x\n" * 60 + "random.seed(1)",
+        "x = '%1000000000d' % 3\ny = round(3, -10 ** 9)\nrandom.seed(1)",
+        "x = [1, 2]\n" + "x = x + x\n" * 60 + "random.seed(1)",
+        "x = [1, 2]\n" + "x = [*x, *x]\n" * 60 + "random.seed(1)",
+        "x = [1, 2]\n" + "x.extend(x)\n" * 60 + "f(*x, *x)\nrandom.seed(1)",
+        "x = str(b'', 'no such codec')\nrandom.seed(1)",
+        "x = {" + ", ".join(f"'k{i}': {i}" for i in range(2000)) + "}\n"
+        "y = {}\ny.update(x)\ny = {**x, **y}\ny = dict(x)\nfor k in x: x[k]\n'a' in x\nrandom.seed(1)",
+        "import torch\nfrom numpy import inf\ntorch.zeros(1e400, float('inf')).view(-1)\n"
+        "torch.nn.functional.interpolate(torch.zeros(1, 1, 2), scale_factor=1e400)\nrandom.seed(1)",
+        "from enum import Enum\nclass E(Enum):\n    a: int = 1\n    def f(self): self.a\nrandom.seed(1)",
     ],
 )
 def test_no_construct_stops_the_reading(code: str) -> None:
     assert [evaluate(value) for value in probe(code)] == [1]
+
+
+def test_what_grows_without_end_is_known_no_more() -> None:
+    doubled = "x = ['a']\n" + "x = x + x\n" * 20
+    for code in (doubled, "x = []\n" + "x.append('a')\n" * 3000):
+        (size,) = probe(code + "random.seed(len(x))")
+        assert evaluate(size) is None
+    (size,) = probe("x = ['a']\n" + "x = x + x\n" * 8 + "random.seed(len(x))")
+    assert evaluate(size) == 256
+
+
+def test_comprehensions_take_steps() -> None:
+    loops = " ".join(f"for a{i} in (1, 2, 3)" for i in range(30))
+    trace = read(f"import random\nrandom.seed(1)\nx = [1 {loops}]\n")
+    assert trace.truncated is not None
 
 
 def test_bounds_are_said() -> None:

@@ -196,9 +196,9 @@ def interpolated(shape: Shape, size: Value | None, scale: Value | None) -> Shape
         )
     factor = scale if scale is not None and is_numeric(scale) else None
     by = evaluate(factor)
-    if isinstance(by, float) and by != int(by):
+    if isinstance(by, float) and by % 1 != 0:
         inverse = 1 / by if by > 0 else 0
-        if inverse != int(inverse):
+        if inverse % 1 != 0 or inverse < 1:
             return Shape([*front, *(Symbol() for _ in back)])
         return Shape([*front, *(operation("//", size, Const(int(inverse))) for size in back)])
     factor = Const(int(by)) if isinstance(by, float) else factor
