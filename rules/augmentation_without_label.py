@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.augmentation import MENTIONS, MOTIONS, ROOTS, Disagreement, disagreements, place_of
+from nnlint.evidence.misplaced_flags import MisplacedFlag, misplaced_flags
+from nnlint.evidence.paired_transforms import Pair, pairs
+from nnlint.evidence.repeated_statement import repeated_for
+from nnlint.evidence.target import reader, trunk
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.augmentation import MENTIONS, MOTIONS, ROOTS, Disagreement, disagreements, place_of
 from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, SIDED_DATASETS, WARP, random_motions
-from nnlint.symbolic.misplaced_flags import MisplacedFlag, misplaced_flags
-from nnlint.symbolic.paired_transforms import Pair, pairs
-from nnlint.symbolic.repeated_statement import repeated_for
-from nnlint.symbolic.target import reader, trunk
 from nnlint.symbolic.trace import Build
 from nnlint.symbolic.values import Object
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.bounds import Bound, Bounds, is_optional, is_passed_by
+from nnlint.evidence.gradients import gradient_clipping
+from nnlint.evidence.objective import Evidence, evidence, says_loss
+from nnlint.evidence.provenance import DIFFERENCE, Part, operands, operation_of, summands, walk_back
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.bounds import Bound, Bounds, is_optional, is_passed_by
-from nnlint.symbolic.gradients import gradient_clipping
-from nnlint.symbolic.objective import Evidence, evidence, says_loss
-from nnlint.symbolic.provenance import DIFFERENCE, Part, operands, operation_of, summands, walk_back
 from nnlint.symbolic.scalar import is_numeric, number
 from nnlint.symbolic.trace import Backward, Event, Forward, Return, Run
 from nnlint.symbolic.values import Instance, Value

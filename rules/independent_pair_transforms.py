@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
-from nnlint.rule import Finding, Note, rule
-from nnlint.symbolic.augmentation import (
+from nnlint.evidence.augmentation import (
     MENTIONS,
     MOTIONS,
     ROOTS,
@@ -17,9 +16,10 @@ from nnlint.symbolic.augmentation import (
     place_of,
     vain_seeds,
 )
+from nnlint.evidence.movement import Movement
+from nnlint.evidence.paired_transforms import Pair, pairs
+from nnlint.rule import Finding, Note, rule
 from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, WARP
-from nnlint.symbolic.movement import Movement
-from nnlint.symbolic.paired_transforms import Pair, pairs
 from nnlint.symbolic.values import Object
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.leaves import by_default, leaves
+from nnlint.evidence.rates import Options, numbers
+from nnlint.evidence.schedule import RATE_NAME, Change, Course, argument_of, courses, factors, spoken
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.leaves import by_default, leaves
-from nnlint.symbolic.rates import Options, numbers
-from nnlint.symbolic.schedule import RATE_NAME, Change, Course, argument_of, courses, factors, spoken
 from nnlint.symbolic.trace import Build, Event, Run, SetRate
 from nnlint.symbolic.values import Object, Setting, Value, same
 

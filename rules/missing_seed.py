@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.seeding import GLOBAL, Seeding, cause_of, seed_before, seeding_of, seeds_in_words, unlike
 from nnlint.rule import Finding, Note, Place, rule
-from nnlint.symbolic.seeding import GLOBAL, Seeding, cause_of, seed_before, seeding_of, seeds_in_words, unlike
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import RandomUse, Trace

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.leaves import by_default, is_length, leaves
+from nnlint.evidence.rates import Options, base_rate, rate_of
+from nnlint.evidence.schedule import argument_of, spoken
+from nnlint.evidence.stepping import Stepping, steppings
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.leaves import by_default, is_length, leaves
-from nnlint.symbolic.rates import Options, base_rate, rate_of
 from nnlint.symbolic.scalar import number
-from nnlint.symbolic.schedule import argument_of, spoken
-from nnlint.symbolic.stepping import Stepping, steppings
 from nnlint.symbolic.trace import Event
 from nnlint.symbolic.values import Sequence, Value, resolve_setting, same
 

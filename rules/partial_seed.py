@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Severity
-from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.library.frameworks import SELF_SEEDING
-from nnlint.symbolic.library.generators import SEEDS, spoken
-from nnlint.symbolic.scalar import number
-from nnlint.symbolic.seeding import (
+from nnlint.evidence.seeding import (
     SEEDERS,
     Seeding,
     calls_in,
@@ -28,6 +24,10 @@ from nnlint.symbolic.seeding import (
     seeds_in_words,
     unlike,
 )
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.library.frameworks import SELF_SEEDING
+from nnlint.symbolic.library.generators import SEEDS, spoken
+from nnlint.symbolic.scalar import number
 from nnlint.symbolic.values import Object, Origin, Value, resolve_setting
 from nnlint.symbolic.words import words_of
 

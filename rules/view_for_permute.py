@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.regrouping import Misplaced, Regrouping, regroup
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.library.arguments import is_array
-from nnlint.symbolic.regrouping import Misplaced, Regrouping, regroup
 from nnlint.symbolic.scalar import evaluate
 from nnlint.symbolic.sizes import ARITHMETIC, LARGEST, Atom, Monomial, as_operation, is_minus_one, monomial, spelled
 from nnlint.symbolic.trace import Reshape

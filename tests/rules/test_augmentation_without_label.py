@@ -8,9 +8,9 @@ import libcst as cst
 import pytest
 
 from nnlint.config import Configuration, Options
+from nnlint.evidence.repeated_statement import repeated_for
+from nnlint.evidence.sample_parts import returned_names, spoken
 from nnlint.linter import lint
-from nnlint.symbolic.repeated_statement import repeated_for
-from nnlint.symbolic.sample_parts import returned_names, spoken
 
 DATASET = """
 import random

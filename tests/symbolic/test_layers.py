@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nnlint.evidence.regrouping import regroup
 from nnlint.symbolic.library.layers import LAYERS, MODULES, PARAMETRIC
-from nnlint.symbolic.regrouping import regroup
 from nnlint.symbolic.sizes import monomial, spelled
 from nnlint.symbolic.trace import Reshape
 from nnlint.symbolic.values import Value

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnlint.symbolic.regrouping import regroup
+from nnlint.evidence.regrouping import regroup
 from nnlint.symbolic.scalar import operation
 from nnlint.symbolic.shapes import Extended, Varied
 from nnlint.symbolic.sizes import broadcast, monomial, product, spelled, viewed, windows

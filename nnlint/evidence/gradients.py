@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import libcst as cst
 
+from nnlint.evidence.provenance import operation_of, summands, walk_back
 from nnlint.rule import Edit, Place
-from nnlint.symbolic.provenance import operation_of, summands, walk_back
 from nnlint.symbolic.trace import Backward, Build, ClipGradients, Event, Mode, Run, Step
 from nnlint.symbolic.values import Function, Object, Value
 

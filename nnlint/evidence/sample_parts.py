@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import libcst as cst
 
+from nnlint.evidence.movement import Tests
 from nnlint.symbolic.ancestry import Assumed
-from nnlint.symbolic.movement import Tests
 from nnlint.symbolic.trace import Return, Sample
 from nnlint.symbolic.values import Choice, Mapping, Sequence, Unknown, Value
 from nnlint.symbolic.words import below

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nnlint.diagnostic import Confidence
-from nnlint.symbolic.objective import evidence, says_loss
+from nnlint.evidence.objective import evidence, says_loss
 from nnlint.symbolic.trace import Backward
 from tests.symbolic.reading import events
 

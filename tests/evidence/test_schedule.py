@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from nnlint.symbolic.schedule import Course, courses
-from nnlint.symbolic.stepping import Stepping, steppings
+from nnlint.evidence.schedule import Course, courses
+from nnlint.evidence.stepping import Stepping, steppings
 from tests.symbolic.reading import read
 
 SCRIPT = """

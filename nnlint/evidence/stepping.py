@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from nnlint.symbolic.leaves import leaves
-from nnlint.symbolic.rates import PLATEAU
-from nnlint.symbolic.rounds import (
+from nnlint.evidence.leaves import leaves
+from nnlint.evidence.rates import PLATEAU
+from nnlint.evidence.rounds import (
     Conditions,
     conditions_of_training,
     happens_by_default,

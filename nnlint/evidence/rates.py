@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nnlint.symbolic.leaves import by_default, lengths
+from nnlint.evidence.leaves import by_default, lengths
 from nnlint.symbolic.scalar import number
 from nnlint.symbolic.values import Mapping, Object, Sequence, Value, resolve_setting
 

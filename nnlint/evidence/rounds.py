@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nnlint.symbolic.leaves import by_default
+from nnlint.evidence.leaves import by_default
 from nnlint.symbolic.scalar import Assumptions, evaluate
 from nnlint.symbolic.trace import Build, Condition, Event, Run, SchedulerStep, SetRate, Step
 from nnlint.symbolic.values import Const, Loop, Object, Unknown, Value, alternatives, resolve_setting

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from nnlint.evidence.sample_parts import Part
 from nnlint.symbolic.ancestry import Assumed, ancestors
 from nnlint.symbolic.library.motions import READERS
-from nnlint.symbolic.sample_parts import Part
 from nnlint.symbolic.values import (
     Attribute,
     Choice,

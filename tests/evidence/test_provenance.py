@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from nnlint.symbolic.provenance import everything, ingredients, is_positive, summands, walk_back
+from nnlint.evidence.provenance import everything, ingredients, is_positive, summands, walk_back
 from nnlint.symbolic.trace import Backward
 from nnlint.symbolic.values import Choice, Mapping, Sequence, Tensor, Unknown, Value, snapshot
 from tests.symbolic.reading import events

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
+from nnlint.evidence.objective import is_difference
+from nnlint.evidence.provenance import POWER, everything, ingredients, operation_of, walk_back, walk_back_from
 from nnlint.rule import Place
 from nnlint.symbolic.library.arguments import constant, is_array
-from nnlint.symbolic.objective import is_difference
-from nnlint.symbolic.provenance import POWER, everything, ingredients, operation_of, walk_back, walk_back_from
 from nnlint.symbolic.scalar import is_numeric, number, truth_by_default
 from nnlint.symbolic.trace import Clip, Condition, Run
 from nnlint.symbolic.values import Choice, Operation, Setting, Symbol, Value, same

@@ -11,10 +11,9 @@ from itertools import count, islice, takewhile
 
 import libcst as cst
 
-from nnlint.symbolic.leaves import by_default, is_current_rate, is_first_rate, leaves, lengths
-from nnlint.symbolic.loops import EPOCH
-from nnlint.symbolic.rates import NO_RATE, Options, Rate, base_rate, rate_arguments, rate_of
-from nnlint.symbolic.rounds import (
+from nnlint.evidence.leaves import by_default, is_current_rate, is_first_rate, leaves, lengths
+from nnlint.evidence.rates import NO_RATE, Options, Rate, base_rate, rate_arguments, rate_of
+from nnlint.evidence.rounds import (
     conditions_of_training,
     happens_by_default,
     inner_loops,
@@ -25,6 +24,7 @@ from nnlint.symbolic.rounds import (
     outcome,
     stepped,
 )
+from nnlint.symbolic.loops import EPOCH
 from nnlint.symbolic.scalar import LARGEST, evaluate, is_loop_dependent, number
 from nnlint.symbolic.trace import Build, Condition, Event, Run, SchedulerStep, SetRate, Step
 from nnlint.symbolic.values import Carried, Const, Function, Index, Loop, Object, Unknown, Value

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
+from nnlint.evidence.movement import Movement, draws_of, is_extent, movements
+from nnlint.evidence.sample_parts import Part, parts_of
+from nnlint.evidence.target import Target, name_of, reader, target_of, trunk
 from nnlint.rule import Place
 from nnlint.symbolic.ancestry import ancestors
 from nnlint.symbolic.library.motions import READERS, generator_of, is_draw, motion_of
-from nnlint.symbolic.movement import Movement, draws_of, is_extent, movements
-from nnlint.symbolic.sample_parts import Part, parts_of
-from nnlint.symbolic.target import Target, name_of, reader, target_of, trunk
 from nnlint.symbolic.trace import Return, Run, Sample, Seed, Store, Trace
 from nnlint.symbolic.values import (
     Const,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from nnlint.diagnostic import Confidence
-from nnlint.symbolic.provenance import (
+from nnlint.evidence.provenance import (
     DIFFERENCE,
     POWER,
     PRODUCT,
