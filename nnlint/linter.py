@@ -133,7 +133,7 @@ def _in_processes(task: Task, jobs: int) -> list[Reading]:
     import nnlint.resolve
     import nnlint.symbolic.roots  # noqa: F401
 
-    tasks = list(_split(task, sizes, total // (jobs * 4)))
+    tasks = list(_split(task, sizes, total // (jobs * 4), total // jobs))
     fork = multiprocessing.get_context("fork")
     readings: list[Reading] = []
     broken: list[Task] = []
@@ -160,8 +160,8 @@ def _in_processes(task: Task, jobs: int) -> list[Reading]:
     return readings
 
 
-def _split(task: Task, sizes: Mapping[Path, int], target: int) -> Iterator[Task]:
-    """Tasks of about ``target`` bytes, in which the files of a repository, and of a folder, stay together."""
+def _split(task: Task, sizes: Mapping[Path, int], target: int, most: int) -> Iterator[Task]:
+    """Tasks of about ``target`` bytes; a repository, whose files read each other, is split from ``most`` bytes on."""
     roots: dict[Path, Path] = {}
     for path, _ in task.files:
         if path.parent not in roots:
@@ -169,7 +169,8 @@ def _split(task: Task, sizes: Mapping[Path, int], target: int) -> Iterator[Task]
     part: list[tuple[Path, frozenset[str]]] = []
     held = 0
     for path, codes in sorted(task.files, key=lambda entry: (str(roots[entry[0].parent]), str(entry[0]))):
-        if part and held + sizes[path] > target:
+        among_its_own = bool(part) and roots[part[-1][0].parent] == roots[path.parent]
+        if part and held + sizes[path] > (most if among_its_own else target):
             yield Task(tuple(part), task.bounds)
             part, held = [], 0
         part.append((path, codes))

@@ -92,7 +92,7 @@ class Reader:
         except OSError as error:
             return Reading(filename, problems=(_unreadable(filename, (error.strerror or str(error)).lower()),))
         asked = [rule for code, rule in self._rules.items() if code in codes and asks_trace(rule)]
-        relevant = any(self._mentioned(rule, data) for rule in asked)
+        relevant = [rule for rule in asked if self._mentioned(rule, data)]
         marked = MARKER.search(data) is not None
         if not relevant and not marked:
             return Reading(filename)
@@ -116,7 +116,7 @@ class Reader:
         except ParseFailure as failure:
             diagnostics = (self._unparsable(source, failure),) if UNPARSABLE in codes else ()
             return Reading(filename, diagnostics, comments=comments, parsed=True)
-        return replace(_ask(source, project, asked), comments=comments)
+        return replace(_ask(source, project, asked, _words(relevant)), comments=comments)
 
     def _mentioned(self, rule: Rule, data: bytes) -> bool:
         return all(any(text in data for text in texts) for texts in self._texts[rule.code])
@@ -154,14 +154,17 @@ class Reader:
         )
 
 
-def _ask(source: Source, project: Project, rules: Iterable[Rule]) -> Reading:
-    """What the rules answer; one that raises is a problem, and the others are asked all the same."""
+def _ask(source: Source, project: Project, rules: Iterable[Rule], words: Collection[str] | None) -> Reading:
+    """What the rules answer; one that raises is a problem, and the others are asked all the same.
+
+    All rules are asked: what the script calls in other files may concern one that its own text does not.
+    """
     from nnlint.resolve import resolve
     from nnlint.symbolic.roots import execute
 
     filename = str(source.path)
     try:
-        trace = execute(source, project, _words(rules))
+        trace = execute(source, project, words)
     except Exception as error:
         return Reading(filename, problems=(_internal(filename, "the reading of the script", error),), parsed=True)
     problems: list[Problem] = []

@@ -70,6 +70,7 @@ class Source:
     _module: cst.Module | ParseFailure | None = field(default=None, init=False, repr=False)
     _lines: list[str] | None = field(default=None, init=False, repr=False)
     _editable: bool | None = field(default=None, init=False, repr=False)
+    _sites: dict[int, Site] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> Source:
@@ -163,7 +164,11 @@ class Source:
         """
         from nnlint.positions import locate
 
-        return locate(self.module, nodes)
+        wanted = list(nodes)
+        unknown = [node for node in wanted if id(node) not in self._sites]
+        if unknown:
+            self._sites |= locate(self.module, unknown)
+        return {id(node): self._sites[id(node)] for node in wanted if id(node) in self._sites}
 
     def spans(self, nodes: Iterable[cst.CSTNode]) -> dict[int, Span]:
         """The spans of nodes by the ``id`` of the node, as ``sites``."""
