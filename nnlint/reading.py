@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 UNPARSABLE = "NN000"
 
-REMEMBERED = 3 << 20
+REMEMBERED = 5 << 20
 """Bytes of source after which the syntax trees are let go: they take a hundred times the room of the text."""
 
-COLLECTED = 6
-"""Every so many times that the trees are let go, the collector looks for what they left in circles; it is slow."""
+COLLECTED = 16 << 20
+"""Bytes of source let go after which the collector looks for what was left in circles; it is slow."""
 
 ROOT_MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
@@ -79,7 +79,7 @@ class Reader:
             for code, rule in rules.items()
         }
         self._bounds = bounds
-        self._projects: dict[Path, Project] = {}
+        self._current: Project | None = None
         self._roots: dict[Path, Path] = {}
         self._held = 0
         self._forgotten = 0
@@ -122,22 +122,24 @@ class Reader:
         return all(any(text in data for text in texts) for texts in self._texts[rule.code])
 
     def _project(self, path: Path, size: int) -> Project:
+        """The repository of a file. Files come repository by repository: the trees of the one before are let go."""
         from nnlint.symbolic.project import Project
 
-        self._held += size
-        if self._held > REMEMBERED:
-            for project in self._projects.values():
-                project.forget()
-            self._held = size
-            self._forgotten += 1
-            if self._forgotten % COLLECTED == 0:
-                gc.collect()
         root = self._roots.get(path.parent)
         if root is None:
             root = self._roots[path.parent] = project_root(path, self._bounds)
-        if root not in self._projects:
-            self._projects[root] = Project(root)
-        return self._projects[root]
+        self._held += size
+        if self._current is None or self._current.root != root or self._held > REMEMBERED:
+            if self._current is not None:
+                self._current.forget()
+                self._forgotten += self._held
+                if self._forgotten > COLLECTED:
+                    gc.collect()
+                    self._forgotten = 0
+            self._held = size
+            if self._current is None or self._current.root != root:
+                self._current = Project(root)
+        return self._current
 
     def _unparsable(self, source: Source, failure: ParseFailure) -> Diagnostic:
         rule = self._rules[UNPARSABLE]

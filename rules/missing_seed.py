@@ -24,7 +24,7 @@ COMMENTED = re.compile(r"#.*\b(manual_seed\w*|(?:np|numpy|random)(?:\.random)?\.
     severity=Severity.WARNING,
     since="0.1.0",
     mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
-    requires=("train", "Train", ".fit", "epoch", "optim", "backward"),
+    requires=("train(", ".train", "train_", "_train", "Train", ".fit", "epoch", "backward", "fine_tune"),
     roots=(),
 )
 def missing_seed(trace: Trace) -> Iterator[Finding]:

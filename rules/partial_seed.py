@@ -55,7 +55,7 @@ REPORTS = frozenset(
     severity=Severity.WARNING,
     since="0.1.0",
     mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
-    requires=("train", "Train", ".fit", "epoch", "optim", "backward"),
+    requires=("train(", ".train", "train_", "_train", "Train", ".fit", "epoch", "backward", "fine_tune"),
     roots=(),
 )
 def partial_seed(trace: Trace) -> Iterator[Finding]:

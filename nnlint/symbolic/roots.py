@@ -42,7 +42,7 @@ def execute(source: Source, project: Project, words: Collection[str] | None = No
     Raises:
         ParseFailure: the file is no Python that libcst can parse.
     """
-    pattern = None if words is None else re.compile("|".join(sorted(words)) or "(?!)")
+    pattern = None if words is None else re.compile("|".join(sorted(words)) or "(?!)", re.MULTILINE)
     return _Reading(source, project, pattern).trace()
 
 
@@ -168,11 +168,13 @@ class _Reading:
         mentioned: dict[int, set[str]] = {}
         named: dict[str, list[int]] = {}
         for function, cls in self.uncalled():
+            if id(function.node) in self.executed:
+                continue
             mentioned[id(function.node)] = words_of(function.node)
             named.setdefault(function.name, []).append(id(function.node))
             if cls is not None and function.name in ("__init__", "forward", "__call__"):
                 named.setdefault(cls.name, []).append(id(function.node))
-        found = {node for node, words in mentioned.items() if any(map(self.words.search, words))}
+        found = {node for node, words in mentioned.items() if self.words.search("\n".join(words))}
         grown = True
         while grown:
             names = {name for name, nodes in named.items() if any(node in found for node in nodes)}
