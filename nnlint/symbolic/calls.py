@@ -74,7 +74,7 @@ MODULE_BASES = frozenset(
 )
 """Library classes whose instances are called through ``forward``."""
 
-REPEATS = 3
+REPEATS = 2
 """A function in which nothing but routine happens is followed this often in a run; then its value is unknown."""
 CHEAP = 4
 """Steps up to which following a function costs nothing worth saving."""
