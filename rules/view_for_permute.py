@@ -102,6 +102,9 @@ def view_for_permute(trace: Trace) -> Iterator[Finding]:
     verdicts: dict[int, list[tuple[Reshape, Regrouping]]] = {}
     mixed: dict[int, Regrouping] = {}
     for event in trace.of(Reshape):
+        if any(condition.implied for condition in event.context.conditions):
+            # the arguments may belong to the other callee; the module alone is read in its own file
+            continue
         judged = _judged(event)
         if judged is None or _is_contradictory(event):
             continue

@@ -270,7 +270,7 @@ def call_either(executor: Executor, callee: Choice, arguments: Arguments, node: 
     test = callee.test or Symbol()
 
     def side(value: Value, outcome: bool) -> None:
-        executor.conditions = (*before, Condition(test, outcome, place))
+        executor.conditions = (*before, Condition(test, outcome, place, implied=True))
         results.append(call(executor, value, arguments, node))
         executor.conditions = before
 

@@ -19,6 +19,8 @@ class Condition:
     test: Value
     outcome: bool
     place: Place
+    implied: bool = False
+    """Nothing at this place decides: an earlier branch has left one of two callees behind, and this is one of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
