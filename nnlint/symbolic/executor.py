@@ -31,7 +31,7 @@ from nnlint.symbolic.values import (
 STEPS_PER_SCRIPT = 30_000
 """Statements and calls that module level may execute; a long training script takes about 5,000 with all it calls."""
 STEPS_PER_ROOT = 6_000
-STEPS_PER_FILE = 90_000
+STEPS_PER_FILE = 60_000
 CALL_DEPTH = 14
 """How deep calls are followed."""
 
