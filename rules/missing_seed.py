@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
-from nnlint.evidence.seeding import GLOBAL, Seeding, cause_of, seed_before, seeding_of, seeds_in_words, unlike
+from nnlint.evidence.seeding import (
+    GLOBAL,
+    MENTIONS,
+    TRAINS,
+    Seeding,
+    cause_of,
+    seed_before,
+    seeding_of,
+    seeds_in_words,
+    unlike,
+)
 from nnlint.rule import Finding, Note, Place, rule
 
 if TYPE_CHECKING:
@@ -23,8 +33,8 @@ COMMENTED = re.compile(r"#.*\b(manual_seed\w*|(?:np|numpy|random)(?:\.random)?\.
     "NN201",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
-    requires=("train(", ".train", "train_", "_train", "Train", ".fit", "epoch", "backward", "fine_tune"),
+    mentions=MENTIONS,
+    requires=TRAINS,
     roots=(),
 )
 def missing_seed(trace: Trace) -> Iterator[Finding]:

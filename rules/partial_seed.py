@@ -11,7 +11,9 @@ import libcst as cst
 
 from nnlint.diagnostic import Severity
 from nnlint.evidence.seeding import (
+    MENTIONS,
     SEEDERS,
+    TRAINS,
     Seeding,
     calls_in,
     cause_of,
@@ -54,8 +56,8 @@ REPORTS = frozenset(
     "NN202",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire("),
-    requires=("train(", ".train", "train_", "_train", "Train", ".fit", "epoch", "backward", "fine_tune"),
+    mentions=MENTIONS,
+    requires=TRAINS,
     roots=(),
 )
 def partial_seed(trace: Trace) -> Iterator[Finding]:

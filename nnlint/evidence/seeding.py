@@ -21,6 +21,12 @@ from nnlint.symbolic.words import below
 if TYPE_CHECKING:
     from nnlint.source import Source
 
+MENTIONS = ("__main__", ".backward(", ".fit", ".train(", "fine_tune(", "Trainer(", "LightningCLI(", "Fire(")
+"""Texts of which a script that trains, or has the training done elsewhere, contains one."""
+
+TRAINS = ("train(", ".train", "train_", "_train", "Train", ".fit", "epoch", "backward", "fine_tune")
+"""And one of these."""
+
 GLOBAL = ("torch", "numpy", "random")
 """The global generators, in the order in which messages name them."""
 
