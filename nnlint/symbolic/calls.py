@@ -18,6 +18,7 @@ from nnlint.symbolic.library import (
     OBJECT_METHODS,
     canonical,
     generators,
+    grad_mode,
     kind_of,
     python,
 )
@@ -442,13 +443,18 @@ def execute_body(
     outer = executor.frame, executor.module, executor.calls, executor.round
     executor.frame, executor.module = frame, frame.module
     executor.calls = (*executor.calls, CallSite(place, function))
-    body = function.node.body
+    body, recording = function.node.body, executor.recording
+    decorated = next(filter(grad_mode.is_grad_mode, reversed(function.decorators)), None)
+    if decorated is not None:
+        grad_mode.enter(executor, decorated)
     try:
         if isinstance(body, cst.BaseExpression):
             return executor.evaluate(body)
         executor.block(body)
     finally:
         executor.frame, executor.module, executor.calls, executor.round = outer
+        if decorated is not None:
+            executor.put(executor, "recording", recording)
     if frame.yields:
         return Sequence("generator", [], True, any_of(frame.yields))
     return returned(frame)
@@ -513,7 +519,7 @@ def call_instance(executor: Executor, callee: Instance, arguments: Arguments, no
             executor.forwards[key] = (result, arguments)
         else:
             result = known[0]
-        executor.emit(Forward, node, module=callee, arguments=arguments, result=result)
+        executor.emit(Forward, node, module=callee, arguments=arguments, result=result, training=callee.training)
         return result
     for path in callee.cls.libraries():
         handler = LAYERS.get(path)

@@ -11,6 +11,7 @@ import libcst as cst
 from nnlint.rule import Place
 from nnlint.symbolic import calls, expressions, imports, loops, patterns
 from nnlint.symbolic.branches import MISSING, Entry, Flow, both
+from nnlint.symbolic.library import grad_mode
 from nnlint.symbolic.project import Project
 from nnlint.symbolic.scalar import truth
 from nnlint.symbolic.scope import Frame, Module
@@ -75,6 +76,8 @@ class Executor:
         self.forwards: dict[object, tuple[Value, object]] = {}
         """What modules returned, by module, mode and arguments (kept alive by the second part)."""
         self.in_worker = False
+        self.recording: bool | None = True
+        """Whether autograd records, None if it cannot be told."""
         self.unmodelled = 0
         """Statements that the reading itself stumbled over."""
 
@@ -95,7 +98,7 @@ class Executor:
 
     def context(self) -> Context:
         """Where the execution is now."""
-        return Context(self.calls, self.loops, self.conditions, self.round)
+        return Context(self.calls, self.loops, self.conditions, self.round, self.recording)
 
     def emit(self, event: type[Event], node: cst.CSTNode, **fields: Any) -> None:
         """Write an event down, with what its containers hold at this time."""
@@ -266,11 +269,17 @@ def _nonlocal(executor: Executor, node: cst.Nonlocal) -> Flow:
 
 
 def _with(executor: Executor, node: cst.With) -> Flow:
+    recording = executor.recording
     for item in node.items:
         value = calls.entered(executor, executor.evaluate(item.item), item)
         if item.asname is not None:
             bind(executor, item.asname.name, value)
-    return executor.block(node.body)
+        if grad_mode.is_grad_mode(value):
+            grad_mode.enter(executor, value)
+    flow = executor.block(node.body)
+    if executor.recording is not recording:
+        executor.put(executor, "recording", recording)
+    return flow
 
 
 def _try(executor: Executor, node: cst.Try | cst.TryStar) -> Flow:

@@ -40,6 +40,8 @@ class Context:
     conditions: tuple[Condition, ...] = ()
     round: int = 0
     """0 in the first reading of the innermost loop's body, 1 in the second."""
+    recording: bool | None = True
+    """Whether autograd records, None if it cannot be told."""
 
     def innermost(self, kind: str) -> Loop | None:
         """The innermost loop of a kind around, None if there is none."""
@@ -97,11 +99,15 @@ class Mode(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward(Event):
-    """A module of the user, or a whole model of a library, is called."""
+    """A module of the user, or a whole model of a library, is called.
+
+    ``training`` is the mode that the module is in: train (True) or eval (False), None if it cannot be told.
+    """
 
     module: Value
     arguments: Arguments
     result: Value
+    training: bool | None = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

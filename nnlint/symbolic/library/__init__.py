@@ -6,6 +6,7 @@ from nnlint.symbolic.call import Handler
 from nnlint.symbolic.library import (
     frameworks,
     generators,
+    grad_mode,
     launchers,
     layers,
     losses,
@@ -16,7 +17,19 @@ from nnlint.symbolic.library import (
     vision,
 )
 
-MODULES = (python, tensors, layers, losses, numpy_arrays, training, generators, vision, frameworks, launchers)
+MODULES = (
+    python,
+    tensors,
+    layers,
+    losses,
+    numpy_arrays,
+    training,
+    grad_mode,
+    generators,
+    vision,
+    frameworks,
+    launchers,
+)
 
 
 def _merged(table: str) -> dict[str, Handler]:
