@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from nnlint.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from nnlint.experiment import Plan
 
 
 class Severity(IntEnum):
@@ -90,6 +96,7 @@ class Diagnostic:
     ``message`` says what is wrong, ``why`` why it matters in one clause, ``advice`` what to do.
     ``scope`` is the dotted name of the enclosing definition, empty at module level, and ``text`` the first line of
     the finding, stripped: together they identify the finding when line numbers have moved.
+    ``plan`` is the experiment on it, kept only if findings are to be confirmed, and ``verdict`` what that has shown.
     """
 
     code: str
@@ -104,3 +111,15 @@ class Diagnostic:
     fix: TextFix | None = None
     scope: str = ""
     text: str = ""
+    plan: Plan | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the experiment came to; None if there was none."""
+        return None if self.verdict is None else self.verdict.outcome
+
+    @property
+    def refuted(self) -> bool:
+        """Whether running the user's lines has shown that there is nothing wrong: such a finding does not count."""
+        return self.outcome is Outcome.REFUTED

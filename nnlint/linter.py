@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,6 +49,7 @@ class Task:
 
     files: tuple[tuple[Path, frozenset[str]], ...]
     bounds: frozenset[Path]
+    plans: bool = False
 
 
 def lint(
@@ -58,6 +59,7 @@ def lint(
     jobs: int = 1,
     folders: Collection[Path] = (),
     texts: Mapping[Path, bytes] | None = None,
+    plans: bool = False,
 ) -> Report:
     """Lint files, given by their absolute paths.
 
@@ -67,10 +69,11 @@ def lint(
         jobs: the greatest number of processes.
         folders: the folders that the run was given, which bound the repositories of files without any other mark.
         texts: what stands in the place of the files on disk.
+        plans: let the findings say how they can be confirmed.
     """
     bounds = frozenset((Path.cwd(), *folders))
     asked = {path: configuration.settings(path.parent).codes(path) for path in files}
-    task = Task(tuple(asked.items()), bounds)
+    task = Task(tuple(asked.items()), bounds, plans)
     if texts is None and jobs > 1 and hasattr(os, "fork"):
         readings = _in_processes(task, jobs)
     else:
@@ -111,7 +114,7 @@ def with_deep_stack(work: Callable[[], T]) -> T:
 
 
 def _read_all(task: Task, texts: Mapping[Path, bytes]) -> list[Reading]:
-    reader = Reader(load_rules(), task.bounds)
+    reader = Reader(load_rules(), task.bounds, plans=task.plans)
     return [reader.read(path, codes, texts.get(path)) for path, codes in task.files]
 
 
@@ -152,7 +155,7 @@ def _in_processes(task: Task, jobs: int) -> list[Reading]:
         for entry in part.files:
             with ProcessPoolExecutor(1, mp_context=fork) as pool:
                 try:
-                    readings += pool.submit(_read_task, Task((entry,), task.bounds)).result()
+                    readings += pool.submit(_read_task, replace(task, files=(entry,))).result()
                 except BrokenProcessPool:
                     filename = str(entry[0])
                     problem = Problem(filename, "internal error: reading this file ended the process")
@@ -171,12 +174,12 @@ def _split(task: Task, sizes: Mapping[Path, int], target: int, most: int) -> Ite
     for path, codes in sorted(task.files, key=lambda entry: (str(roots[entry[0].parent]), str(entry[0]))):
         among_its_own = bool(part) and roots[part[-1][0].parent] == roots[path.parent]
         if part and held + sizes[path] > (most if among_its_own else target):
-            yield Task(tuple(part), task.bounds)
+            yield replace(task, files=tuple(part))
             part, held = [], 0
         part.append((path, codes))
         held += sizes[path]
     if part:
-        yield Task(tuple(part), task.bounds)
+        yield replace(task, files=tuple(part))
 
 
 def _size(path: Path) -> int:
@@ -256,5 +259,6 @@ def _strongest(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     return iter(best.values())
 
 
-def _rank(diagnostic: Diagnostic) -> tuple[int, int, str, str]:
-    return -diagnostic.confidence, -diagnostic.severity, diagnostic.message, repr(diagnostic)
+def _rank(diagnostic: Diagnostic) -> tuple[int, int, str, bool, str]:
+    unplanned = diagnostic.plan is None
+    return -diagnostic.confidence, -diagnostic.severity, diagnostic.message, unplanned, repr(diagnostic)

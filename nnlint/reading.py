@@ -72,8 +72,10 @@ def project_root(path: Path, bounds: Collection[Path]) -> Path:
 class Reader:
     """Reads files one after the other, and remembers the modules they share."""
 
-    def __init__(self, rules: Mapping[str, Rule], bounds: Collection[Path] = ()) -> None:
+    def __init__(self, rules: Mapping[str, Rule], bounds: Collection[Path] = (), *, plans: bool = False) -> None:
+        """``bounds`` limit repositories (see ``project_root``); with ``plans`` findings say how to confirm them."""
         self._rules = rules
+        self._plans = plans
         self._texts = {
             code: [tuple(text.encode() for text in texts) for texts in (rule.mentions, rule.requires) if texts]
             for code, rule in rules.items()
@@ -116,7 +118,8 @@ class Reader:
         except ParseFailure as failure:
             diagnostics = (self._unparsable(source, failure),) if UNPARSABLE in codes else ()
             return Reading(filename, diagnostics, comments=comments, parsed=True)
-        return replace(_ask(source, project, asked, _words(relevant)), comments=comments)
+        reading = _ask(source, project, asked, _words(relevant), plans=self._plans)
+        return replace(reading, comments=comments)
 
     def _mentioned(self, rule: Rule, data: bytes) -> bool:
         return all(any(text in data for text in texts) for texts in self._texts[rule.code])
@@ -156,15 +159,18 @@ class Reader:
         )
 
 
-def _ask(source: Source, project: Project, rules: Iterable[Rule], words: Collection[str] | None) -> Reading:
+def _ask(
+    source: Source, project: Project, rules: Iterable[Rule], words: Collection[str] | None, *, plans: bool
+) -> Reading:
     """What the rules answer; one that raises is a problem, and the others are asked all the same.
 
     All rules are asked: what the script calls in other files may concern one that its own text does not.
     """
-    from nnlint.resolve import resolve
+    from nnlint.resolve import Script, resolve
     from nnlint.symbolic.roots import execute
 
     filename = str(source.path)
+    script = Script(source.path, project.root) if plans else None
     try:
         trace = execute(source, project, words)
     except Exception as error:
@@ -178,12 +184,12 @@ def _ask(source: Source, project: Project, rules: Iterable[Rule], words: Collect
             problems.append(_internal(filename, f"{rule.code} {rule.name}", error))
     diagnostics: list[Diagnostic] = []
     try:
-        diagnostics += resolve(findings)
+        diagnostics += resolve(findings, script)
     except Exception:
         # One by one, to lose and to blame only those that it cannot place.
         for rule, finding in findings:
             try:
-                diagnostics += resolve([(rule, finding)])
+                diagnostics += resolve([(rule, finding)], script)
             except Exception as error:
                 problems.append(_internal(filename, f"{rule.code} {rule.name}", error))
     return Reading(filename, tuple(diagnostics), tuple(problems), parsed=True, truncated=trace.truncated)

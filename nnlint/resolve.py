@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from os.path import abspath
+from pathlib import Path
 
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Diagnostic, Location, Related, Span, TextEdit, TextFix
+from nnlint.experiment import Experiment, Plan, WatchedSpan
 from nnlint.positions import Site
 from nnlint.rule import Edit, Finding, Fix, Place, Rule
 from nnlint.source import NEWLINE, Source
 
 _Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 _Block = cst.Module | cst.IndentedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What was read when the findings were made: the file, and the root of its repository."""
+
+    path: Path
+    root: Path
 
 
 class _Sites:
@@ -39,10 +50,14 @@ class _Sites:
             raise LookupError(f"a finding names a {kind} that is not in the tree of {place.source.path}") from None
 
 
-def resolve(findings: Iterable[tuple[Rule, Finding]]) -> list[Diagnostic]:
+def resolve(findings: Iterable[tuple[Rule, Finding]], script: Script | None = None) -> list[Diagnostic]:
     """The findings as diagnostics, in the order of their places, each once.
 
     A fix whose edits cannot be written as lines of their own (in ``if x: y`` or ``a; b``) is left out.
+
+    Args:
+        findings: the findings, each with the rule that made it.
+        script: what was read, if the findings are to be confirmed: their experiments become plans.
 
     Raises:
         LookupError: a finding names a node that is not in the tree of its source.
@@ -50,11 +65,13 @@ def resolve(findings: Iterable[tuple[Rule, Finding]]) -> list[Diagnostic]:
     found = list(findings)
     sites = _Sites()
     sites.learn(chain.from_iterable(_places(finding) for _, finding in found))
+    if script is not None:
+        sites.learn(chain.from_iterable(_experiment_places(finding) for _, finding in found))
     edits = [edit for _, finding in found if finding.fix is not None for edit in finding.fix.edits]
     sites.learn(chain.from_iterable(_statement_places(edit, sites) for edit in edits))
     diagnostics: dict[tuple[str, Location, str], Diagnostic] = {}
     for rule, finding in found:
-        diagnostic = _diagnostic(rule, finding, sites)
+        diagnostic = _diagnostic(rule, finding, sites, script)
         # The second round of a loop finds what the first one found.
         diagnostics.setdefault((diagnostic.code, diagnostic.location, diagnostic.message), diagnostic)
     return sorted(
@@ -71,8 +88,18 @@ def _places(finding: Finding) -> Iterator[Place]:
             yield edit.place
 
 
-def _diagnostic(rule: Rule, finding: Finding, sites: _Sites) -> Diagnostic:
+def _experiment_places(finding: Finding) -> Iterator[Place]:
+    experiment = finding.experiment
+    if experiment is not None:
+        yield from experiment.anchors
+        yield from (watch.place for watch in experiment.watches)
+        if experiment.entry is not None:
+            yield experiment.entry
+
+
+def _diagnostic(rule: Rule, finding: Finding, sites: _Sites, script: Script | None) -> Diagnostic:
     site = sites[finding.place]
+    fix = None if finding.fix is None else _text_fix(finding.fix, sites)
     return Diagnostic(
         code=rule.code,
         name=rule.name,
@@ -83,10 +110,36 @@ def _diagnostic(rule: Rule, finding: Finding, sites: _Sites) -> Diagnostic:
         confidence=Confidence.HIGH if finding.confidence is None else finding.confidence,
         location=_location(finding.place, site.span),
         related=tuple(Related(note.message, _location(note.place, sites[note.place].span)) for note in finding.notes),
-        fix=None if finding.fix is None else _text_fix(finding.fix, sites),
+        fix=fix,
         scope=site.scope,
         text=finding.place.source.line(site.span.row).strip(),
+        plan=None if script is None or finding.experiment is None else _plan(finding.experiment, fix, sites, script),
     )
+
+
+def _plan(experiment: Experiment, fix: TextFix | None, sites: _Sites, script: Script) -> Plan:
+    entry = experiment.entry
+    return Plan(
+        kind=experiment.kind,
+        filename=abspath(script.path if entry is None else entry.source.path),
+        root=abspath(script.root),
+        anchors=tuple(_location(anchor, sites[anchor].span) for anchor in experiment.anchors),
+        watches=tuple(
+            WatchedSpan(watch.name, _location(watch.place, sites[watch.place].span), watch.instead)
+            for watch in experiment.watches
+        ),
+        entry="" if entry is None else _dotted_name(entry, sites),
+        settings=experiment.settings,
+        mend=fix if experiment.mended else None,
+    )
+
+
+def _dotted_name(place: Place, sites: _Sites) -> str:
+    """The name of a function or class, with those of the definitions around it."""
+    if not isinstance(place.node, cst.FunctionDef | cst.ClassDef):
+        raise LookupError(f"an experiment enters a {type(place.node).__name__}, which is no function and no class")
+    scope = sites[place].scope
+    return f"{scope}.{place.node.name.value}" if scope else place.node.name.value
 
 
 def _location(place: Place, span: Span) -> Location:

@@ -13,6 +13,7 @@ from nnlint.diagnostic import Confidence, Severity
 if TYPE_CHECKING:
     import libcst as cst
 
+    from nnlint.experiment import Experiment
     from nnlint.source import Source
     from nnlint.symbolic.trace import Trace
 
@@ -71,6 +72,7 @@ class Finding:
     """An answer of a rule. ``None`` for severity or confidence stands for the rule's own.
 
     ``message`` says what is wrong, ``why`` why it matters in one clause, ``advice`` what to do; none ends in a period.
+    ``experiment`` is what ``--confirm`` runs to prove or disprove it.
     """
 
     place: Place
@@ -81,6 +83,7 @@ class Finding:
     fix: Fix | None = None
     severity: Severity | None = None
     confidence: Confidence | None = None
+    experiment: Experiment | None = None
 
 
 Check = Callable[["Trace"], Iterator[Finding]]

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from nnlint.cli import main
 from nnlint.diagnostic import Severity
+from nnlint.experiment import Experiment, Watch
 from nnlint.rule import Edit, Finding, Fix, Place, Rule, rule
 from nnlint.source import Source
 from nnlint.symbolic.project import Project
@@ -42,7 +43,16 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
         place = Place(trace.source, call)
         assert isinstance(call.func, cst.Attribute)
         fix = Fix("do not", (Edit("replace", place, trace.source.module.code_for_node(call.func.value)),))
-        yield Finding(place, "the loss is clipped", "nothing is learned", "clip the gradients", fix=fix)
+        experiment = Experiment(
+            "gradient",
+            anchors=(place,),
+            watches=(Watch("loss", Place(trace.source, call.func.value), instead=True),),
+            settings={"bound": 1.0},
+            mended=True,
+        )
+        yield Finding(
+            place, "the loss is clipped", "nothing is learned", "clip the gradients", fix=fix, experiment=experiment
+        )
 
 
 @rule("NN203", severity=Severity.WARNING, since="0.1.0", mentions=("view",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,9 @@ import libcst as cst
 import pytest
 
 from nnlint.diagnostic import Confidence, Diagnostic, Location, Severity, Span
+from nnlint.experiment import Experiment, Plan, Watch, WatchedSpan
 from nnlint.fix import fix_file
-from nnlint.resolve import resolve
+from nnlint.resolve import Script, resolve
 from nnlint.rule import Edit, Finding, Fix, Note, Place, Rule, rule
 from nnlint.source import Source
 from nnlint.symbolic.trace import Trace
@@ -192,3 +194,44 @@ def test_edits_of_one_fix_meet() -> None:
     text = "def f():\n    x = g(y)\n    return x\n"
     result = edited(text, ("replace", "g", "h"), ("before", "y", "y = 1"), ("after", "y", "print(x)"))
     assert result == "def f():\n    y = 1\n    x = h(y)\n    print(x)\n    return x\n"
+
+
+def test_an_experiment_becomes_a_plan_when_it_is_wanted() -> None:
+    read = source("import torch\n\ndef train():\n    loss = model(x)\n    loss.clamp()\n")
+    helper = source("class Net:\n    @staticmethod\n    def model(x): return x\n", "/repo/nets/model.py")
+    (net,) = (node for node in helper.module.body if isinstance(node, cst.ClassDef))
+    (model,) = (node for node in net.body.body if isinstance(node, cst.FunctionDef))
+    edit = Edit("replace", named(read, "clamp"), "mean")
+    experiment = Experiment(
+        "differential",
+        anchors=(named(read, "clamp"),),
+        watches=(Watch("input", named(helper, "x"), instead=True),),
+        settings={"bound": 1.0},
+        mended=True,
+    )
+    finding = Finding(named(read, "clamp"), "m", "w", "a", fix=Fix("use the mean", (edit,)), experiment=experiment)
+    assert one(finding).plan is None
+    script = Script(Path("/repo/main.py"), Path("/repo"))
+    (found,) = resolve([(clipped_loss, finding)], script)
+    assert found == replace(one(finding), plan=found.plan)
+    assert found.plan == Plan(
+        "differential",
+        filename="/repo/main.py",
+        root="/repo",
+        anchors=(Location("/repo/train.py", Span(5, 10, 5, 15)),),
+        watches=(WatchedSpan("input", Location("/repo/nets/model.py", Span(3, 15, 3, 16)), instead=True),),
+        settings={"bound": 1.0},
+        mend=found.fix,
+    )
+    entered = replace(finding, experiment=replace(experiment, entry=Place(helper, model), mended=False))
+    (found,) = resolve([(clipped_loss, entered)], script)
+    assert found.plan is not None
+    assert (found.plan.filename, found.plan.entry, found.plan.mend) == ("/repo/nets/model.py", "Net.model", None)
+
+
+def test_only_a_definition_can_be_entered() -> None:
+    read = source("x\n")
+    experiment = Experiment("differential", entry=named(read, "x"))
+    finding = Finding(named(read, "x"), "m", "w", "a", experiment=experiment)
+    with pytest.raises(LookupError, match="enters a Name"):
+        resolve([(clipped_loss, finding)], Script(Path("/repo/train.py"), Path("/repo")))
