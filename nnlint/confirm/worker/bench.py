@@ -1,0 +1,57 @@
+"""The bench an experiment works at: its device, its randomness, and the notes of what was taken for granted."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+SEED = 20190425
+"""The seed of every experiment: the same verdict and the same figures in every run."""
+
+
+class Bench:
+    """What one experiment works with. ``device`` is a device string of torch: ``cpu``, ``cuda:0``, ``mps``."""
+
+    def __init__(self, device: str, apart: Callable[[Callable[[], Any]], Any]) -> None:
+        self.device = device
+        self._apart = apart
+        self._assumptions: dict[str, None] = {}
+        self._stood_in: dict[str, None] = {}
+
+    def assume(self, what: str) -> None:
+        """Note something taken for granted, to be said with the verdict."""
+        self._assumptions.setdefault(what)
+
+    def stand_in(self, what: str) -> None:
+        """Note something that was replaced: a package, a file, a value."""
+        self._stood_in.setdefault(what)
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken for granted, in the order it was noted."""
+        return list(self._assumptions)
+
+    @property
+    def stood_in(self) -> list[str]:
+        """What was replaced, in the order it was noted."""
+        return list(self._stood_in)
+
+    def seed(self, number: int = 0) -> None:
+        """Seed torch, ``random`` and, where it is loaded, numpy; every ``number`` is another seed."""
+        import torch
+
+        random.seed(SEED + number)
+        torch.manual_seed(SEED + number)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            numpy.random.seed(SEED + number)
+
+    def apart(self, work: Callable[[], Any]) -> Any:
+        """Do ``work`` in a process of its own, forked from here; what it returns, if JSON can say it.
+
+        Raises:
+            Inconclusive: the process ended without a result; what it raised as Inconclusive is raised here.
+        """
+        return self._apart(work)
