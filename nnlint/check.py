@@ -7,9 +7,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -21,13 +21,24 @@ from nnlint.discovery import Discovery, discover
 from nnlint.patterns import Pattern
 from nnlint.summary import count
 from nnlint.surroundings import Surroundings
+from nnlint.verdict import Outcome
 
 if TYPE_CHECKING:
+    from nnlint.confirm.runner import Laboratory
     from nnlint.linter import Report
     from nnlint.output import RenderContext
 
 STDIN = "-"
 FORMATS_FOR_PEOPLE = ("full", "concise")
+
+TIMEOUT = 10.0
+"""Seconds that an experiment is given."""
+
+MEMORY = 4 << 30
+"""Bytes that an experiment is given."""
+
+NAMED = 3
+"""Files up to which the banner names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,12 @@ class Request:
     fix: bool
     unsafe_fixes: bool
     diff: bool
+    confirm: bool
+    device: str | None
+    python: str | None
+    confirm_timeout: float | None
+    confirm_memory: int | None
+    fail_on: str | None
     exclude: tuple[Pattern, ...] | None
     extend_exclude: tuple[Pattern, ...] | None
     force_exclude: bool | None
@@ -75,6 +92,7 @@ def run_check(request: Request, surroundings: Surroundings) -> int:
         click.UsageError: the request contradicts itself.
     """
     started = time.perf_counter()
+    _refuse_idle_options(request)
     configuration = _configuration(request)
     settings = configuration.settings(Path.cwd())
     found = _files(request, configuration, settings)
@@ -90,20 +108,22 @@ def run_check(request: Request, surroundings: Surroundings) -> int:
     if not found.files and not found.problems and not request.quiet:
         surroundings.complain("no Python files found under the given paths", kind="warning")
 
-    check = _Check(request, surroundings, configuration, settings, found, _stdin(request, found))
-    report = check.lint()
     failed = False
-    if request.diff:
-        findings = check.show_diff(report)
-    elif request.fix:
-        fixed, failed = check.apply_fixes(report)
-        report = check.lint() if fixed else report
-        check.show(report, fixed)
-        findings = bool(report.diagnostics)
-    else:
-        check.show(report)
-        findings = bool(report.diagnostics)
+    with _laboratory(request) as laboratory:
+        check = _Check(request, surroundings, configuration, settings, found, _stdin(request, found), laboratory)
+        report = check.examine()
+        if request.diff:
+            findings = check.show_diff(report)
+        elif request.fix:
+            fixed, failed = check.apply_fixes(report)
+            report = check.examine() if fixed else report
+            check.show(report, fixed)
+            findings = check.fails(report)
+        else:
+            check.show(report)
+            findings = check.fails(report)
 
+    check.tell_unenforced(report)
     for problem in report.problems:
         surroundings.complain(f"{problem.filename}: {problem.message}")
         if problem.detail:
@@ -115,6 +135,32 @@ def run_check(request: Request, surroundings: Surroundings) -> int:
     if failed or report.problems or found.problems:
         return 2
     return int(findings and not request.exit_zero)
+
+
+def _refuse_idle_options(request: Request) -> None:
+    """Complain of options that would do nothing, or let every run pass, because nothing is to be run."""
+    if request.confirm:
+        return
+    for option in ("device", "python", "confirm_timeout", "confirm_memory"):
+        if getattr(request, option) is not None:
+            raise click.UsageError(f"--{option.replace('_', '-')} needs --confirm")
+    if request.fail_on == "confirmed":
+        raise click.UsageError("--fail-on confirmed needs --confirm: nothing is proved without it")
+
+
+def _laboratory(request: Request) -> AbstractContextManager[Laboratory | None]:
+    """Where findings are confirmed, if they are to be; it gets ready while the files are read."""
+    if not request.confirm:
+        return nullcontext(None)
+    from nnlint.confirm.interpreter import find_interpreter
+    from nnlint.confirm.runner import Laboratory
+
+    return Laboratory(
+        find_interpreter(request.python, Path.cwd()),
+        request.device or "auto",
+        request.confirm_timeout or TIMEOUT,
+        request.confirm_memory or MEMORY,
+    )
 
 
 def _configuration(request: Request) -> Configuration:
@@ -174,15 +220,64 @@ class _Check:
     settings: Settings
     found: Discovery
     texts: dict[Path, bytes]
+    laboratory: Laboratory | None
 
-    def lint(self) -> Report:
-        """Lint the files as they are now."""
+    def examine(self) -> Report:
+        """Lint the files as they are now, and confirm what is found in them if that is wanted.
+
+        Without a laboratory to be had the findings are shown all the same, but nothing is changed.
+        """
         from nnlint.linter import lint
 
         folders = [Path(os.path.abspath(path)) for path in self.request.paths if Path(path).is_dir()]
-        return lint(
-            self.found.files, self.configuration, jobs=self.request.jobs, folders=folders, texts=self.texts or None
+        report = lint(
+            self.found.files,
+            self.configuration,
+            jobs=self.request.jobs,
+            folders=folders,
+            texts=self.texts or None,
+            plans=self.laboratory is not None,
         )
+        return report if self.laboratory is None else self._confirmed(report, self.laboratory)
+
+    def _confirmed(self, report: Report, laboratory: Laboratory) -> Report:
+        from nnlint.confirm.confirmation import confirm, prepare
+        from nnlint.confirm.runner import NoLaboratory
+        from nnlint.reading import Problem
+
+        texts = {path: self._read_text(str(path)) for path in self.texts} if report.diagnostics else {}
+        # The slices are cut while torch is being imported.
+        prepared = prepare(report.diagnostics, texts)
+        try:
+            if prepared:
+                with self.surroundings.progress("Importing torch"):
+                    torch, device = laboratory.description["torch"], laboratory.description["device"]
+                planned = [diagnostic for diagnostic in report.diagnostics if diagnostic.plan is not None]
+                files = _some({each.plan.filename for each in prepared.values()})
+                self.surroundings.tell(
+                    f"Confirming {count(len(planned), 'finding')} by running code of {files} "
+                    f"with {laboratory.python} (torch {torch}) on {device}"
+                )
+            with self.surroundings.progress("Confirming", len(prepared)) as progress:
+                confirmed = confirm(report.diagnostics, prepared, laboratory.run, progress)
+        except NoLaboratory as error:
+            if self.request.fix or self.request.diff:
+                raise ConfigError(str(error)) from error
+            return replace(report, problems=(*report.problems, Problem(str(laboratory.python), str(error))))
+        return replace(report, diagnostics=confirmed)
+
+    def fails(self, report: Report) -> bool:
+        """Whether what was found fails the run."""
+        if self.request.fail_on == "confirmed":
+            return any(diagnostic.outcome is Outcome.CONFIRMED for diagnostic in report.diagnostics)
+        return not all(diagnostic.refuted for diagnostic in report.diagnostics)
+
+    def tell_unenforced(self, report: Report) -> None:
+        """Say once what the system did not let the experiments be kept from."""
+        verdicts = [diagnostic.verdict for diagnostic in report.diagnostics if diagnostic.verdict is not None]
+        layers = dict.fromkeys(layer for verdict in verdicts for layer in verdict.unenforced)
+        if layers:
+            self.surroundings.tell(f"This system did not enforce while the code ran: {', '.join(layers)}")
 
     def show(self, report: Report, fixed: int = 0) -> None:
         """Write the report to where it is wanted; ``fixed`` findings were mended before."""
@@ -217,7 +312,8 @@ class _Check:
             click.echo(_color_diff(diff) if self.surroundings.colored(sys.stdout) else diff, nl=False)
             fixed += len(mended.fixed.applied)
         if not self.request.quiet:
-            risky = sum(each.fix is not None and not each.fix.safe for each in report.diagnostics)
+            counted = [each for each in report.diagnostics if not each.refuted]
+            risky = sum(each.fix is not None and not each.fix.safe for each in counted)
             more = f" ({risky} more with `--unsafe-fixes`)" if risky and not unsafe else ""
             click.echo(f"Would fix {count(fixed, 'finding')}{more}.", err=True)
         return fixed > 0
@@ -290,6 +386,15 @@ def _knows_frames(stream: TextIO) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _some(filenames: Collection[str]) -> str:
+    """Files by name, if there are few."""
+    from nnlint.output.path import readable, relative_path
+
+    if len(filenames) > NAMED:
+        return count(len(filenames), "file")
+    return ", ".join(readable(relative_path(filename, Path.cwd())) for filename in sorted(filenames))
 
 
 def _color_diff(diff: str) -> str:

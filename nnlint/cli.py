@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeVar
 import click
 
 from nnlint import __version__
-from nnlint.check import Request, run_check
+from nnlint.check import MEMORY, TIMEOUT, Request, run_check
 from nnlint.config import OUTPUT_FORMATS, ConfigError
 from nnlint.diagnostic import Severity
 from nnlint.patterns import Pattern
@@ -21,6 +22,7 @@ from nnlint.surroundings import Surroundings
 
 RULES = "Rule selection"
 FIXES = "Fixes"
+CONFIRMATION = "Confirmation"
 FILES = "File selection"
 OUTPUT = "Output"
 OTHER = "Other"
@@ -127,6 +129,22 @@ def _jobs(context: click.Context, parameter: click.Parameter, value: str) -> int
     return int(value)
 
 
+def _device(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise click.BadParameter(f"'{value}' is none of auto, cpu, cuda, cuda:N and mps", context, parameter)
+    return value
+
+
+def _memory(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Bytes, from a number of megabytes or one with a unit."""
+    if value is None:
+        return None
+    given = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([MG])(?:i?B)?)?", value.strip(), re.IGNORECASE)
+    if given is None or float(given[1]) == 0:
+        raise click.BadParameter(f"'{value}' is no amount of memory such as 4GB or 500MB", context, parameter)
+    return int(float(given[1]) * (1 << 30 if (given[2] or "M").upper() == "G" else 1 << 20))
+
+
 @click.group(cls=ImplicitCheck, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="nnlint", message="%(prog)s %(version)s")
 def main() -> None:
@@ -162,6 +180,45 @@ def main() -> None:
 @option(FIXES, "--fix", is_flag=True, help="Apply safe fixes, and report what remains.")
 @option(FIXES, "--unsafe-fixes", is_flag=True, help="Fixes may change what the script computes.")
 @option(FIXES, "--diff", is_flag=True, help="Show what fixes would change, and write nothing.")
+@option(
+    CONFIRMATION,
+    "--confirm",
+    is_flag=True,
+    help="Prove or refute each finding by running the lines it rests on, apart and within limits.",
+)
+@option(
+    CONFIRMATION,
+    "--device",
+    metavar="DEVICE",
+    callback=_device,
+    help="Where they run: auto (the default: a GPU if there is one), cpu, cuda, cuda:N or mps.",
+)
+@option(
+    CONFIRMATION,
+    "--python",
+    metavar="PATH",
+    help="The Python that runs them and has torch; by default the active or the project's virtual environment.",
+)
+@option(
+    CONFIRMATION,
+    "--confirm-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help=f"The time that each finding is given (default: {TIMEOUT:g}).",
+)
+@option(
+    CONFIRMATION,
+    "--confirm-memory",
+    metavar="SIZE",
+    callback=_memory,
+    help=f"The memory that each finding is given, such as 500MB (default: {MEMORY >> 30}GB).",
+)
+@option(
+    CONFIRMATION,
+    "--fail-on",
+    type=click.Choice(["any", "confirmed"]),
+    help="Which findings fail the run: any that is not refuted (the default), or proof only.",
+)
 @option(
     FILES,
     "--exclude",

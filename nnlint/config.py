@@ -82,6 +82,10 @@ KEYS = {option.name.replace("_", "-"): option.name for option in fields(Options)
 """The keys of a configuration file, and the fields they fill."""
 
 
+ONLY_ASKED_FOR = ("confirm", "device", "python", "confirm-timeout", "confirm-memory", "fail-on")
+"""Options of the command line that no configuration may hold: they are about running code that is linted."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What holds for a file: the nearest configuration, which is ``origin``, under that of the command line."""
@@ -257,6 +261,10 @@ def parse_options(table: Mapping[str, object], origin: str, root: Path) -> Optio
     """
     options: dict[str, object] = {}
     for key, value in table.items():
+        if key in ONLY_ASKED_FOR:
+            raise ConfigError(
+                f"{origin}: unknown key '{key}': a configuration never has code run; say --{key} on the command line"
+            )
         if key not in KEYS:
             raise ConfigError(f"{origin}: unknown key '{key}'{did_you_mean(key, KEYS)}")
         try:

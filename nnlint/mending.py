@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +30,7 @@ def mend(
 ) -> Iterator[Mended]:
     """Fix the files of a report, in their order, until nothing changes; nothing is written.
 
-    A file that cannot be read any more is left alone.
+    A file that cannot be read any more is left alone, and so is what running it has refuted.
 
     Args:
         report: what the run found.
@@ -39,7 +39,9 @@ def mend(
         texts: what stands in the place of the files on disk.
     """
     for filename, group in groupby(report.diagnostics, key=lambda diagnostic: diagnostic.location.filename):
-        found = list(group)
+        findings = list(group)
+        found = [diagnostic for diagnostic in findings if not diagnostic.refuted]
+        refuted = {_identity(diagnostic) for diagnostic in findings if diagnostic.refuted}
         if not any(diagnostic.fix is not None and (diagnostic.fix.safe or unsafe) for diagnostic in found):
             continue
         path = Path(filename)
@@ -49,12 +51,22 @@ def mend(
             continue
 
         def lint_text(
-            current: Source, path: Path = path, before: str = source.text, found: Sequence[Diagnostic] = found
+            current: Source,
+            path: Path = path,
+            before: str = source.text,
+            found: Sequence[Diagnostic] = found,
+            refuted: Collection[object] = refuted,
         ) -> Sequence[Diagnostic]:
             if current.text == before:
                 return found
-            return lint([path], configuration, texts={path: current.encode(current.text)}).diagnostics
+            again = lint([path], configuration, texts={path: current.encode(current.text)}).diagnostics
+            return [diagnostic for diagnostic in again if _identity(diagnostic) not in refuted]
 
         fixed = fix_until_stable(source, lint_text, unsafe)
         if fixed.text != source.text:
             yield Mended(source, fixed)
+
+
+def _identity(diagnostic: Diagnostic) -> tuple[str, str, str]:
+    """What a finding of a file still has when lines above it have come and gone."""
+    return diagnostic.code, diagnostic.scope, diagnostic.text

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nnlint.diagnostic import Diagnostic
+from nnlint.verdict import Outcome
 
 
 def count(number: int, noun: str) -> str:
@@ -15,18 +16,24 @@ def count(number: int, noun: str) -> str:
 
 
 def render_summary(diagnostics: Sequence[Diagnostic], *, fixed: int, unsafe: bool) -> str:
-    """The closing lines for people: how much was found, and how much of it a fix mends.
+    """The closing lines for people: how much was found, what running it has shown, and how much of it a fix mends.
 
-    ``fixed`` findings were mended already; ``unsafe`` says that unsafe fixes were allowed.
+    ``fixed`` findings were mended already; ``unsafe`` says that unsafe fixes were allowed. Refuted findings count only
+    as such.
     """
+    refuted = sum(diagnostic.refuted for diagnostic in diagnostics)
+    diagnostics = [diagnostic for diagnostic in diagnostics if not diagnostic.refuted]
+    verdicts = _verdicts(diagnostics, refuted)
     lines: list[str] = []
     if fixed:
         total = count(fixed + len(diagnostics), "finding")
-        lines.append(f"Found {total} ({fixed} fixed, {len(diagnostics)} remaining).")
+        lines.append(f"Found {total} ({fixed} fixed, {len(diagnostics)} remaining){verdicts}.")
     elif diagnostics:
         severities = Counter(diagnostic.severity for diagnostic in diagnostics)
         parts = [count(severities[severity], str(severity)) for severity in sorted(severities, reverse=True)]
-        lines.append(f"Found {count(len(diagnostics), 'finding')} ({', '.join(parts)}).")
+        lines.append(f"Found {count(len(diagnostics), 'finding')} ({', '.join(parts)}){verdicts}.")
+    elif refuted:
+        return f"All checks passed! {count(refuted, 'finding')} refuted by running the code.\n"
     else:
         return "All checks passed!\n"
     safe = sum(diagnostic.fix is not None and diagnostic.fix.safe for diagnostic in diagnostics)
@@ -42,8 +49,17 @@ def render_summary(diagnostics: Sequence[Diagnostic], *, fixed: int, unsafe: boo
     return "".join(f"{line}\n" for line in lines)
 
 
+def _verdicts(diagnostics: Sequence[Diagnostic], refuted: int) -> str:
+    """What is added to the number of findings when they were run: how they came out, and how many are left out."""
+    outcomes = Counter(diagnostic.outcome for diagnostic in diagnostics)
+    parts = [f"{outcomes[each]} {each}" for each in (Outcome.CONFIRMED, Outcome.INCONCLUSIVE) if outcomes[each]]
+    left_out = [f"{refuted} more refuted by running the code"] * bool(refuted)
+    return "".join(f"{mark}{text}" for mark, text in ((": ", ", ".join(parts)), ("; ", "".join(left_out))) if text)
+
+
 def render_statistics(diagnostics: Sequence[Diagnostic], *, as_json: bool) -> str:
-    """The number of findings of each rule, the most frequent first."""
+    """The number of findings of each rule, the most frequent first; refuted ones are none."""
+    diagnostics = [diagnostic for diagnostic in diagnostics if not diagnostic.refuted]
     counts = Counter((diagnostic.code, diagnostic.name) for diagnostic in diagnostics)
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
     fixable = {diagnostic.code for diagnostic in diagnostics if diagnostic.fix is not None}

@@ -10,6 +10,8 @@ from nnlint.diagnostic import Diagnostic, Location, Severity
 from nnlint.output.context import RenderContext
 from nnlint.output.path import readable, relative_path
 from nnlint.output.sentences import prose
+from nnlint.output.verdicts import reservations
+from nnlint.verdict import Outcome
 
 SHOWN = 10
 """GitHub shows so many annotations of each level in a step, and drops the rest without a word."""
@@ -20,12 +22,17 @@ SUMMARY_ROWS = 200
 _MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\*_[]~#|<>&:@"})
 """What Markdown, HTML or GitHub would read something into; an entity means itself within code, too."""
 
+_NOTHING = "### nnlint\n\nNo findings.\n"
+
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
 def render_github(diagnostics: Sequence[Diagnostic], context: RenderContext) -> str:
-    """A workflow command for each finding that GitHub will show, and a notice that counts the others."""
-    ranked = _ranked(diagnostics)
+    """A workflow command for each finding that GitHub will show, and a notice that counts the others.
+
+    Refuted findings are no annotations; the summary of the step lists them.
+    """
+    ranked = _ranked([diagnostic for diagnostic in diagnostics if not diagnostic.refuted])
     chosen: list[Diagnostic] = []
     for severity in sorted(_LEVELS, reverse=True):
         chosen += [diagnostic for diagnostic in ranked if diagnostic.severity is severity][:SHOWN]
@@ -43,18 +50,26 @@ def render_github(diagnostics: Sequence[Diagnostic], context: RenderContext) -> 
 
 
 def step_summary(diagnostics: Sequence[Diagnostic], context: RenderContext) -> str:
-    """The findings as Markdown, for the file that ``$GITHUB_STEP_SUMMARY`` names."""
+    """The findings as Markdown, for the file that ``$GITHUB_STEP_SUMMARY`` names; refuted ones are not counted."""
+    number = sum(not diagnostic.refuted for diagnostic in diagnostics)
+    title = f"### nnlint: {number} {'finding' if number == 1 else 'findings'}\n" if number else _NOTHING
     if not diagnostics:
-        return "### nnlint\n\nNo findings.\n"
-    noun = "finding" if len(diagnostics) == 1 else "findings"
-    rows = ["", "| Severity | Rule | Place | Finding |", "| --- | --- | --- | --- |"]
+        return title
+    confirming = any(diagnostic.verdict is not None for diagnostic in diagnostics)
+    heads = ["Severity", "Rule", "Place", "Finding"] + ["Verdict"] * confirming
+    rows = ["", f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for diagnostic in _ranked(diagnostics)[:SUMMARY_ROWS]:
-        rule = f"{diagnostic.code} {diagnostic.name}"
-        cells = (str(diagnostic.severity), rule, _link(diagnostic.location, context), _markdown(prose(diagnostic)))
+        cells = [
+            str(diagnostic.severity),
+            f"{diagnostic.code} {diagnostic.name}",
+            _link(diagnostic.location, context),
+            _markdown(prose(diagnostic)),
+        ]
+        cells += [_markdown(_encodable(_verdict(diagnostic)))] * confirming
         rows.append(f"| {' | '.join(cells)} |")
     if len(diagnostics) > SUMMARY_ROWS:
         rows += ["", f"{len(diagnostics) - SUMMARY_ROWS} more are not listed."]
-    return "\n".join([f"### nnlint: {len(diagnostics)} {noun}", *rows]) + "\n"
+    return title + "\n".join(rows) + "\n"
 
 
 def escape_data(text: str) -> str:
@@ -68,10 +83,13 @@ def escape_property(text: str) -> str:
 
 
 def _ranked(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """The most severe and most certain first."""
-    return sorted(
-        diagnostics, key=lambda each: (-each.severity, -each.confidence, each.location, each.code, each.message)
-    )
+    """The most severe and most certain first, proof before all else of its severity; refuted ones last."""
+
+    def rank(each: Diagnostic) -> tuple[object, ...]:
+        proved = each.outcome is Outcome.CONFIRMED
+        return each.refuted, -each.severity, not proved, -each.confidence, each.location, each.code, each.message
+
+    return sorted(diagnostics, key=rank)
 
 
 def _command(diagnostic: Diagnostic, context: RenderContext) -> str:
@@ -90,10 +108,20 @@ def _command(diagnostic: Diagnostic, context: RenderContext) -> str:
 
 def _message(diagnostic: Diagnostic, context: RenderContext) -> str:
     lines = [prose(diagnostic)]
+    if diagnostic.verdict is not None:
+        rests_on = reservations(diagnostic.verdict, context)
+        lines += [_verdict(diagnostic), *([f"{rests_on[0].upper()}{rests_on[1:]}."] if rests_on else [])]
     lines += [
         f"{_path(each.location, context)}:{each.location.span.row}: {each.message}" for each in diagnostic.related
     ]
     return "\n".join(_encodable(line) for line in lines)
+
+
+def _verdict(diagnostic: Diagnostic) -> str:
+    verdict = diagnostic.verdict
+    if verdict is None:
+        return ""
+    return f"{str(verdict.outcome).capitalize()}: {' '.join(verdict.summary.split()).rstrip('.')}."
 
 
 def _path(location: Location, context: RenderContext) -> str:

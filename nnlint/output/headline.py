@@ -7,6 +7,8 @@ from nnlint.output.cells import plain
 from nnlint.output.context import RenderContext
 from nnlint.output.path import readable, relative_path
 from nnlint.output.style import Style, paint
+from nnlint.output.verdicts import OUTCOME_STYLES
+from nnlint.verdict import Outcome
 
 SEVERITY_STYLES: dict[Severity, Style] = {
     Severity.ERROR: Style("bright_red", bold=True),
@@ -16,8 +18,15 @@ SEVERITY_STYLES: dict[Severity, Style] = {
 
 
 def headline(diagnostic: Diagnostic, context: RenderContext) -> str:
-    """Where a finding is, what it is called and what is wrong, in one line."""
-    severity = paint(f"{diagnostic.severity}[{diagnostic.code}]", SEVERITY_STYLES[diagnostic.severity], context)
+    """Where a finding is, what it is called and what is wrong, in one line.
+
+    A refuted one has no severity any more.
+    """
+    if diagnostic.refuted:
+        label, style = f"refuted[{diagnostic.code}]", OUTCOME_STYLES[Outcome.REFUTED]
+    else:
+        label, style = f"{diagnostic.severity}[{diagnostic.code}]", SEVERITY_STYLES[diagnostic.severity]
+    severity = paint(label, style, context)
     name = paint(diagnostic.name, Style(bold=True), context)
     where = paint(place(diagnostic.location, context), Style(bold=True), context)
     message = plain(" ".join(diagnostic.message.split()), context.unicode)

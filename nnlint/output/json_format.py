@@ -10,21 +10,21 @@ from nnlint.fingerprint import fingerprints
 from nnlint.output.context import RenderContext
 from nnlint.output.path import readable
 from nnlint.output.sentences import prose
-
-_Json = str | int | None | list["_Json"] | dict[str, "_Json"]
+from nnlint.verdict import Json, Verdict
 
 
 def render_json(diagnostics: Sequence[Diagnostic], context: RenderContext) -> str:
-    """The findings in their order; rows and columns count from 1 in code points, ends are exclusive.
+    """The findings in their order, refuted ones last; rows and columns count from 1 in code points, ends are exclusive.
 
     Only ASCII is written, so that no terminal or pipe can spoil it.
     """
     marks = fingerprints(diagnostics, context.root)
-    entries = [_entry(diagnostic, mark) for diagnostic, mark in zip(diagnostics, marks, strict=True)]
+    marked = sorted(zip(diagnostics, marks, strict=True), key=lambda pair: pair[0].refuted)
+    entries = [_entry(diagnostic, mark) for diagnostic, mark in marked]
     return f"{json.dumps(entries, indent=2)}\n"
 
 
-def _entry(diagnostic: Diagnostic, fingerprint: str) -> dict[str, _Json]:
+def _entry(diagnostic: Diagnostic, fingerprint: str) -> dict[str, Json]:
     return {
         "code": diagnostic.code,
         "name": diagnostic.name,
@@ -43,13 +43,30 @@ def _entry(diagnostic: Diagnostic, fingerprint: str) -> dict[str, _Json]:
             for related in diagnostic.related
         ],
         "fix": _fix(diagnostic.fix),
-        "confirmation": None,
+        "confirmation": _confirmation(diagnostic.verdict),
         "fingerprint": fingerprint,
         "url": None,
     }
 
 
-def _ends(location: Location) -> dict[str, _Json]:
+def _confirmation(verdict: Verdict | None) -> Json:
+    if verdict is None:
+        return None
+    return {
+        "verdict": str(verdict.outcome),
+        "summary": verdict.summary,
+        "experiment": verdict.experiment,
+        "figures": verdict.figures,
+        "assumptions": verdict.assumptions,
+        "stood_in": verdict.stood_in,
+        "device": verdict.device,
+        "torch": verdict.torch,
+        "seconds": round(verdict.seconds, 3),
+        "unenforced": verdict.unenforced,
+    }
+
+
+def _ends(location: Location) -> dict[str, Json]:
     span = location.span
     return {
         "location": {"row": span.row, "column": span.column},
@@ -57,7 +74,7 @@ def _ends(location: Location) -> dict[str, _Json]:
     }
 
 
-def _fix(fix: TextFix | None) -> _Json:
+def _fix(fix: TextFix | None) -> Json:
     if fix is None:
         return None
     return {
