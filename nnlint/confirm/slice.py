@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from nnlint.confirm.scopes import FunctionNode, Scope, Scopes, attributes_of, free_names, header
@@ -22,6 +23,10 @@ from nnlint.verdict import Json
 
 Point = tuple[int, int]
 """A row from 1 and a column from 0 in bytes of UTF-8, as :mod:`ast` counts them."""
+
+
+REMEMBERED = 64
+"""Files whose trees are kept: many plans rest on the same ones."""
 
 
 class CannotCut(Exception):
@@ -108,28 +113,31 @@ class _Cut:
 
     def file(self, path: Path) -> _File:
         if path not in self.files:
-            text = self.texts.get(path)
-            if text is None:
-                try:
-                    text = Source.read(path).text
-                except UnreadableSource as error:
-                    raise CannotCut(f"{path.name} cannot be read: {error.reason}") from error
+            text = self.text(path)
             if self.mends is not None:
                 text = mend(text, self.mends, str(path)).text
             try:
-                tree = ast.parse(text)
+                tree, scopes, rows = _parsed(text)
             except (SyntaxError, ValueError, RecursionError) as error:
                 raise CannotCut(f"{path.name} is not code for this version of Python: {error}") from error
-            self.files[path] = _File(path, text, tree, Scopes(tree), Rows(text))
+            self.files[path] = _File(path, text, tree, scopes, rows)
         return self.files[path]
+
+    def text(self, path: Path) -> str:
+        """The text of a file before any fix."""
+        if path in self.texts:
+            return self.texts[path]
+        try:
+            return Source.read(path).text
+        except UnreadableSource as error:
+            raise CannotCut(f"{path.name} cannot be read: {error.reason}") from error
 
     def span(self, location: Location) -> tuple[_File, Point, Point]:
         """The file of a location, and its beginning and end there, in the mended text if that is what is cut."""
         file = self.file(Path(location.filename))
         span = location.span
         if self.mends is not None:
-            original = self.texts.get(file.path) or Source.read(file.path).text
-            span = mend(original, self.mends, location.filename).moved(span)
+            span = mend(self.text(file.path), self.mends, location.filename).moved(span)
         return file, file.rows.point(span.row, span.column), file.rows.point(span.end_row, span.end_column)
 
     def watch(self, name: str, location: Location, instead: bool) -> None:
@@ -153,13 +161,10 @@ class _Cut:
             yield file, found
             scope = file.scopes.of(found)
             if self.mends is not None and scope is not None:
-                added = mend(self.original(file), self.mends, str(file.path)).added
+                added = mend(self.text(file.path), self.mends, str(file.path)).added
                 for statement in scope.statements:
                     if any(first <= statement.lineno <= last for first, last in added):
                         yield file, statement
-
-    def original(self, file: _File) -> str:
-        return self.texts.get(file.path) or Source.read(file.path).text
 
     # --- the closure -------------------------------------------------------------------------------------------------
 
@@ -334,6 +339,12 @@ class _Cut:
                 return all(_point(statement) in file.kept for statement in bound)
             at = at.outer
         return True
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _parsed(text: str) -> tuple[ast.Module, Scopes, Rows]:
+    tree = ast.parse(text)
+    return tree, Scopes(tree), Rows(text)
 
 
 def _parts(statement: ast.stmt, pruned: bool) -> Iterator[ast.AST]:
