@@ -13,6 +13,7 @@ from typing import Any
 from .anything import Anything, is_missing, reason
 from .bench import Bench
 from .job import File, Slice
+from .reason import of_error
 from .surgery import HOOKS, operate
 from .verdict import Inconclusive
 
@@ -108,15 +109,7 @@ class Program:
 
     def failed(self, error: BaseException) -> str:
         """An error in words, with the last of the user's lines that it went through."""
-        place = ""
-        traceback = error.__traceback__
-        while traceback is not None:
-            path = traceback.tb_frame.f_code.co_filename
-            if path in self._files:
-                place = f"{os.path.basename(path)}:{traceback.tb_lineno}: "
-            traceback = traceback.tb_next
-        said = str(error).strip().partition("\n")[0][:160]
-        return f"{place}{type(error).__name__}{': ' if said else ''}{said}"
+        return of_error(error, self._files)
 
     def why_missing(self) -> str:
         """The first failure on the way, for an experiment that did not get where it wanted; empty if there was none."""
