@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -14,13 +14,16 @@ import libcst as cst
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.leaves import by_default, leaves
 from nnlint.evidence.rates import Options, numbers
+from nnlint.evidence.rehearsal import Schedule, rehearsal, rehearsal_of_function
 from nnlint.evidence.schedule import RATE_NAME, Change, Course, argument_of, courses, factors, spoken
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.trace import Build, Event, Run, SetRate
 from nnlint.symbolic.values import Object, Setting, Value, same
 
 if TYPE_CHECKING:
+    from nnlint.experiment import Experiment
     from nnlint.symbolic.trace import Trace
+    from nnlint.verdict import Json
 
 FAINT = 0.01
 """A rate below this share of the highest one hardly moves the weights."""
@@ -137,8 +140,12 @@ def inherited_lr_decay(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The script's optimizer and schedule will be stepped as the script's own loops step them, and the rate of every epoch
-    measured: the first one below 1 % of the start, how many there are, and the last.
+    The script's own loops are gone through for all epochs with everything that sets the rate: its optimizer on a
+    parameter of ours, its scheduler, its functions. Models, data and the steps of the optimizer are left out, and
+    the rate is read wherever the optimizer would step. Confirmed is a rate that is below 1 % of its highest for a
+    quarter of the run or more, one that never falls although the same lines lower it in a later epoch, or one that
+    collapses where the same lines with the first rate put back before every epoch do not; refuted is a rate that the
+    run keeps up, or lowers, after all. It abstains where the loops or what sets the rate in them cannot be run.
 
     ## When it stays silent
     - The schedule is computed from the number of epochs, or goes by a metric.
@@ -169,7 +176,20 @@ def _of_courses(trace: Trace) -> Iterator[Finding]:
             if verdict is None or place is None:
                 continue
             if verdict.kind != "faint" or _is_gone(course) or not _is_at_home(trace, course):
-                yield SAID[verdict.kind](course, verdict.since, place)
+                finding = SAID[verdict.kind](course, verdict.since, place)
+                yield replace(finding, experiment=_experiment(trace, run, course, verdict))
+
+
+def _experiment(trace: Trace, run: Run, course: Course, verdict: Verdict) -> Experiment | None:
+    """The script's own loops, run for the rates alone."""
+    settings: dict[str, Json] = {"finding": verdict.kind, "unit": course.unit}
+    if verdict.kind == "never":
+        cosine = course.scheduler is not None and course.scheduler.name == "CosineAnnealingLR"
+        further = verdict.since - len(course.rates) + 2
+        settings["tolerance"] = SHALLOW if cosine else STEADY
+        settings["beyond"] = further if 0 < further <= FOLLOWED else 0
+    schedule = Schedule(course.changes[0].optimizer, course.loop, course.scheduler)
+    return rehearsal(trace, run, schedule, settings)
 
 
 def judge(course: Course) -> Verdict | None:
@@ -304,6 +324,7 @@ def _of_functions(trace: Trace) -> Iterator[Finding]:
                 SET_ANEW,
                 fix=_set_anew(event),
                 confidence=Confidence.MEDIUM,
+                experiment=rehearsal_of_function(event, since + 2 * SHORT),
             )
 
 
@@ -350,7 +371,18 @@ def _of_factors(trace: Trace) -> Iterator[Finding]:
                 "gamma is the factor of each fall, and the first one ends the training",
                 "give gamma a factor of its own, such as 0.1 or 0.5",
                 confidence=Confidence.HIGH,
+                experiment=_experiment_on_factor(trace, event, scheduler),
             )
+
+
+def _experiment_on_factor(trace: Trace, build: Build, scheduler: Object) -> Experiment | None:
+    """The optimizer and the scheduler as the script builds them, stepped alone."""
+    run = next(run for run in trace.runs if build in run.events)
+    optimizer = by_default(scheduler.arguments.get(0, "optimizer"))
+    if optimizer is None:
+        return None
+    schedule = Schedule(optimizer, None, scheduler)
+    return rehearsal(trace, run, schedule, {"finding": "factor", "needs rate": True})
 
 
 def _is_rate(scheduler: Object, gamma: Value, written: cst.BaseExpression) -> bool:

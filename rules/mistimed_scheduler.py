@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.leaves import by_default, is_length, leaves
 from nnlint.evidence.rates import Options, base_rate, rate_of
+from nnlint.evidence.rehearsal import Schedule, rehearsal
 from nnlint.evidence.schedule import argument_of, spoken
 from nnlint.evidence.stepping import Stepping, steppings
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.scalar import number
-from nnlint.symbolic.trace import Event
+from nnlint.symbolic.trace import Event, Run
 from nnlint.symbolic.values import Sequence, Value, resolve_setting, same
 
 if TYPE_CHECKING:
+    from nnlint.experiment import Experiment
     from nnlint.symbolic.trace import Trace
+
+Kind = Literal["too often", "too seldom", "twice"]
 
 HORIZONS: dict[str, tuple[tuple[int, str], ...]] = {
     "StepLR": ((1, "step_size"),),
@@ -104,8 +109,11 @@ def mistimed_scheduler(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The script's optimizer and scheduler will be stepped as its own loops step them, with the number of epochs and the
-    length of the loader that the script gives, and the rate of every epoch measured.
+    The script's own loops step its optimizer and scheduler for all epochs and batches, without a model and without
+    data, and the rate is read wherever the optimizer would step. A scheduler that is stepped in every batch is compared
+    with itself stepped once an epoch; one that is stepped once an epoch with the number of steps it is made for.
+    Loaders have the lengths that the script gives them, those of well-known data sets included; where the length is
+    not known the verdict must be the same for all that are tried, from 20 batches on, or it abstains.
 
     ## When it stays silent
     - The units agree: `len(loader) * epochs` in every batch, `epochs` in every epoch, OneCycle and cosine of the right
@@ -117,20 +125,30 @@ def mistimed_scheduler(trace: Trace) -> Iterator[Finding]:
     reported: set[int] = set()
     for run in trace.runs:
         for stepping in steppings(run):
-            finding = _judged(trace, stepping)
+            kind = _kind(stepping)
+            finding = None if kind is None else SAID[kind](trace, stepping)
             if finding is not None and id(finding.place.node) not in reported:
                 reported.add(id(finding.place.node))
-                yield finding
+                yield replace(finding, experiment=_experiment(trace, run, stepping, str(kind)))
 
 
-def _judged(trace: Trace, stepping: Stepping) -> Finding | None:
+def _kind(stepping: Stepping) -> Kind | None:
     if stepping.in_batches and stepping.in_epochs:
-        return _stepped_twice(trace, stepping)
+        return "twice"
     if stepping.in_batches and _counts_epochs(stepping):
-        return _too_often(trace, stepping)
+        return "too often"
     if stepping.in_epochs and _counts_batches(stepping):
-        return _too_seldom(trace, stepping)
+        return "too seldom"
     return None
+
+
+def _experiment(trace: Trace, run: Run, stepping: Stepping, kind: str) -> Experiment | None:
+    """The script's own loops, run for the rates alone."""
+    optimizer = by_default(stepping.scheduler.arguments.get(0, "optimizer"))
+    if optimizer is None:
+        return None
+    schedule = Schedule(optimizer, stepping.epochs, stepping.scheduler, _written(stepping))
+    return rehearsal(trace, run, schedule, {"finding": kind, "epochs": number(stepping.epochs.count)})
 
 
 # --- what it counts --------------------------------------------------------------------------------------------------
@@ -317,3 +335,10 @@ def _stepped_twice(trace: Trace, stepping: Stepping) -> Finding | None:
         _notes(stepping, place, Note(stepping.in_batches[0].place, "it is stepped here in every batch")),
         confidence=Confidence.HIGH,
     )
+
+
+SAID: dict[Kind, Callable[[Trace, Stepping], Finding | None]] = {
+    "too often": _too_often,
+    "too seldom": _too_seldom,
+    "twice": _stepped_twice,
+}

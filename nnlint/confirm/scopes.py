@@ -154,6 +154,8 @@ def changed_by(statement: ast.stmt) -> Iterator[str]:
         function = statement.value.func
         if isinstance(function, ast.Attribute) and function.attr in CHANGING:
             targets = [function]
+        elif isinstance(function, ast.Name) and function.id in ("setattr", "delattr") and statement.value.args:
+            targets = [ast.Attribute(statement.value.args[0])]
     for target in targets:
         for each in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
             root = root_of(each)
@@ -227,6 +229,27 @@ def _stored(target: ast.AST) -> Iterator[str]:
     for node in ast.walk(target):
         if isinstance(node, ast.Name):
             yield node.id
+
+
+def attributes_in(node: ast.AST, skipped: Collection[int] = ()) -> set[str]:
+    """The names of the attributes that a piece of code reads, of whatever object; ``skipped`` as in free_names."""
+    if id(node) in skipped:
+        return set()
+    found = {node.attr} if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) else set()
+    return found.union(*(attributes_in(child, skipped) for child in ast.iter_child_nodes(node)))
+
+
+def members_of(statement: ast.stmt, receiver: str) -> set[str]:
+    """The attributes of ``receiver`` that a simple assignment writes."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    if isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        targets = [statement.target]
+    return {
+        node.attr
+        for target in targets
+        for node in ast.walk(target)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == receiver
+    }
 
 
 def attributes_of(tree: ast.AST, name: str) -> set[str] | None:

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from nnlint.confirm.scopes import FunctionNode, Scope, Scopes, attributes_of, free_names, header
+from nnlint.confirm.scopes import (
+    FunctionNode,
+    Scope,
+    Scopes,
+    attributes_in,
+    attributes_of,
+    free_names,
+    header,
+    members_of,
+    parameters_of,
+)
 from nnlint.confirm.texts import Rows, mend
 from nnlint.diagnostic import Location
 from nnlint.experiment import Plan
@@ -71,6 +81,8 @@ class _Cut:
         self.files: dict[Path, _File] = {}
         self.pruned: set[int] = set()
         self.asked: set[tuple[int, str]] = set()
+        self.attributes: set[str] = set()
+        """The names of the attributes that the slice asks of anything."""
 
     def program(self) -> dict[str, Json]:
         main = self.file(Path(self.plan.filename))
@@ -184,7 +196,9 @@ class _Cut:
         if around is not None:
             self.keep(file, around)
         for part in _parts(statement, id(statement) in self.pruned):
-            for used in sorted(free_names(part, file.replaced | self.pruned)):
+            skipped = file.replaced | self.pruned
+            self.attributes |= attributes_in(part, skipped)
+            for used in sorted(free_names(part, skipped)):
                 self.need(file, scope, used)
 
     def hold(self, file: _File, scope: Scope) -> None:
@@ -307,6 +321,7 @@ class _Cut:
                     if scope.outer is not None and id(scope.node) in self.pruned:
                         for each in scope.statements:
                             grown = self.keep_exit(file, scope, each) or grown
+                            grown = self.keep_member(file, scope, each) or grown
 
     def keep_exit(self, file: _File, scope: Scope, statement: ast.stmt) -> bool:
         if not isinstance(statement, ast.Return | ast.Break | ast.Continue) or _point(statement) in file.kept:
@@ -314,6 +329,17 @@ class _Cut:
         around = file.scopes.around(statement)
         certain = isinstance(statement, ast.Return) and around is None
         if not certain and not self.knows_why(file, scope, statement):
+            return False
+        self.keep(file, statement)
+        return True
+
+    def keep_member(self, file: _File, scope: Scope, statement: ast.stmt) -> bool:
+        """Keep what a method writes into its object, if the slice asks for it: ``self.loader = loader``."""
+        if _point(statement) in file.kept or not isinstance(scope.holder, ast.ClassDef):
+            return False
+        arguments = scope.node.args if isinstance(scope.node, FunctionNode) else None
+        receiver = next(iter(parameters_of(arguments)), None) if arguments is not None else None
+        if receiver is None or not members_of(statement, receiver) & self.attributes:
             return False
         self.keep(file, statement)
         return True

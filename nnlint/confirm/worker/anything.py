@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from opcode import opmap
+from types import FrameType
 from typing import Any
 
 
@@ -28,9 +32,10 @@ class Anything:
         pass
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
-        """More of the same; as a decorator it leaves what it decorates alone."""
+        """More of the same; as a decorator it leaves alone what it decorates, which no type of a library is."""
         if len(args) == 1 and not kwargs and (isinstance(args[0], type) or type(args[0]).__name__ == "function"):
-            return args[0]
+            library = str(getattr(args[0], "__module__", "")).partition(".")[0]
+            return Anything(reason(self)) if library in ("builtins", "numpy", "torch") else args[0]
         return Anything(reason(self))
 
     def __getitem__(self, key: object) -> Any:
@@ -43,7 +48,8 @@ class Anything:
         pass
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(())
+        """Nothing; but where it is unpacked, ``a, b = missing``, as many missing values as are asked for."""
+        return iter([Anything(reason(self)) for _ in range(_targets(sys._getframe(1)))])
 
     def __len__(self) -> int:
         return 0
@@ -76,6 +82,12 @@ class Anything:
         return repr(self)
 
 
+def _targets(frame: FrameType) -> int:
+    """How many variables the expression that a frame is at is unpacked into; 0 if it is not."""
+    code, place = frame.f_code.co_code, frame.f_lasti
+    return code[place + 1] if 0 <= place < len(code) - 1 and code[place] == opmap["UNPACK_SEQUENCE"] else 0
+
+
 def _missing(self: Anything, *others: object) -> Anything:
     return Anything(reason(self))
 
@@ -91,6 +103,37 @@ for _name in "neg pos abs invert".split():
     setattr(Anything, f"__{_name}__", _missing)
 for _name in "lt le gt ge".split():
     setattr(Anything, f"__{_name}__", _false)
+
+
+DECIDING = "__bool__ __lt__ __le__ __gt__ __ge__ __contains__ __len__ __iter__".split()
+
+
+@contextmanager
+def decisions() -> Iterator[list[str]]:
+    """The reasons of missing values that decide a branch or a loop meanwhile."""
+    found: list[str] = []
+    before = {name: getattr(Anything, name) for name in DECIDING}
+
+    def noted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def decide(self: Anything, *others: object) -> Any:
+            found.append(reason(self))
+            return method(self, *others)
+
+        return decide
+
+    def iterate(self: Anything) -> Iterator[Any]:
+        number = _targets(sys._getframe(1))
+        if not number:
+            found.append(reason(self))
+        return iter([Anything(reason(self)) for _ in range(number)])
+
+    for name, method in before.items():
+        setattr(Anything, name, iterate if name == "__iter__" else noted(method))
+    try:
+        yield found
+    finally:
+        for name, method in before.items():
+            setattr(Anything, name, method)
 
 
 def is_missing(value: object) -> bool:

@@ -38,12 +38,21 @@ class Bench:
         """What was replaced, in the order it was noted."""
         return list(self._stood_in)
 
+    def hand_over(self, other: Bench) -> None:
+        """Let another bench have the notes of this one, where a trial was made whose notes count after all."""
+        other._assumptions.update(self._assumptions)
+        other._stood_in.update(self._stood_in)
+
     def seed(self, number: int = 0) -> None:
         """Seed torch, ``random`` and, where it is loaded, numpy; every ``number`` is another seed."""
         import torch
 
         random.seed(SEED + number)
-        torch.manual_seed(SEED + number)
+        if self.device == "cpu":
+            # torch.manual_seed would also ask every accelerator there may be, which takes its time.
+            torch.default_generator.manual_seed(SEED + number)
+        else:
+            torch.manual_seed(SEED + number)
         numpy = sys.modules.get("numpy")
         if numpy is not None:
             numpy.random.seed(SEED + number)

@@ -64,7 +64,9 @@ class Job:
 def parse_job(data: dict[str, Any]) -> Job:
     """A job from its JSON form."""
     mended = data.get("mended")
-    return Job(data["kind"], parse_slice(data["program"]), None if mended is None else parse_slice(mended), data["settings"])
+    return Job(
+        data["kind"], parse_slice(data["program"]), None if mended is None else parse_slice(mended), data["settings"]
+    )
 
 
 def parse_slice(data: dict[str, Any]) -> Slice:

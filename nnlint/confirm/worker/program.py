@@ -36,10 +36,14 @@ class Program:
         self.supply: dict[str, Callable[[], Any]] = {}
         self.missing: Callable[[str], Any] = Anything
         """What stands for a value that could not be had; it is told the reason."""
+        self.skipped: Callable[[str], Any] = Anything
+        """What stands for a name that a statement would have bound, had it been reached; it is told the reason."""
         self.builtins: dict[str, Any] = {}
         """What the user's lines find in the place of functions of Python's own."""
         self.losses: list[str] = []
         """What failed on the way, in the user's lines: ``train.py:12: FileNotFoundError: …``."""
+        self.lost_at: dict[str, str] = {}
+        """Why a statement was lost, by the file and the row it begins at: ``train.py:10``."""
         self._code = {file.path: compile(operate(file), file.path, "exec") for file in slice_.files}
         self._files = {file.path: file for file in slice_.files}
         self._modules: dict[str, types.ModuleType] = {}
@@ -57,6 +61,7 @@ class Program:
         """
         self._modules.clear()
         self.losses.clear()
+        self.lost_at.clear()
         file = self._files[self.slice.path]
         module = self._module(file, name or ("__main__" if not self.slice.entry else file.module))
         before = sys.path[:], sys.argv[:]
@@ -76,9 +81,16 @@ class Program:
             sys.path[:], sys.argv[:] = before
         return module
 
-    def module(self, path: str) -> types.ModuleType | None:
-        """A file of the slice as far as the last run has executed it; None if it has not come to it."""
-        return self._modules.get(path)
+    def module(self, path: str) -> types.ModuleType:
+        """A file of the slice as far as the last run has executed it; if it has not come to it, all of it.
+
+        Raises:
+            Inconclusive: it ends the process, or fails where nothing can be left out.
+        """
+        try:
+            return self._load(path)
+        except (Exception, SystemExit) as error:
+            raise Inconclusive(self.failed(error)) from error
 
     def entry(self) -> Any:
         """What the entry names: a class or a function of the user.
@@ -224,8 +236,8 @@ class _Hooks:
         source = self._program.supply.get(name)
         return Anything(f"{name} was left out") if source is None else source()
 
-    def skipped(self, row: int, name: str) -> Anything:
-        return Anything(f"{os.path.basename(self._file.path)}:{row}: {name} is given no value here")
+    def skipped(self, row: int, name: str) -> Any:
+        return self._program.skipped(f"{os.path.basename(self._file.path)}:{row}: {name} is given no value here")
 
     def lost(self, row: int, error: BaseException) -> Any:
         if isinstance(error, NameError) and not self._program.losses:
@@ -234,6 +246,7 @@ class _Hooks:
             said = self._program.failed(error) if error.__traceback__ else str(error)
         if said not in self._program.losses:
             self._program.losses.append(said)
+        self._program.lost_at.setdefault(f"{os.path.basename(self._file.path)}:{row}", said)
         return self._program.missing(said)
 
 

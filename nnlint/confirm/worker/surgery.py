@@ -111,10 +111,19 @@ class _Cutting(ast.NodeTransformer):
                 result.append(statement if future else _tolerant(statement))
             else:
                 names = sorted(set(_bound_inside(statement, self.kept)))
-                for blocks in _blocks(statement):
-                    blocks[:] = self._block(blocks) or [_at(ast.Pass(), statement)]
+                self._inside(statement)
                 result += _tolerant_block(statement, names)
         return result
+
+    def _inside(self, statement: ast.stmt) -> None:
+        """Cut the blocks of a compound statement; an ``elif`` is one with its ``if``: Python nests blocks 20 deep."""
+        for blocks in _blocks(statement):
+            inner = blocks[0]
+            chained = isinstance(statement, ast.If) and blocks is statement.orelse and isinstance(inner, ast.If)
+            if chained and len(blocks) == 1 and (inner.lineno, inner.col_offset) in self.kept:
+                self._inside(inner)
+            else:
+                blocks[:] = self._block(blocks) or [_at(ast.Pass(), statement)]
 
 
 def _bearing(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -1,0 +1,1 @@
+"""How the learning rate of a script goes over its run."""
