@@ -17,6 +17,7 @@ from nnlint.evidence.augmentation import (
     vain_seeds,
 )
 from nnlint.evidence.movement import Movement
+from nnlint.evidence.paired_experiment import of_disagreement, of_pair, of_vain_seeds
 from nnlint.evidence.paired_transforms import Pair, pairs
 from nnlint.rule import Finding, Note, rule
 from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, WARP
@@ -95,8 +96,15 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The dataset will be asked for samples whose image and mask encode their own coordinates, and the agreement of the
-    two measured over as many draws as a random transform cannot hide in.
+    The dataset that the script builds (or the transforms that it gives to a dataset of torchvision) is asked for
+    samples whose pictures are black and white patterns, in the types that its lines read. Each draw is repeated with
+    the colours exchanged, from the same state of all generators, so it shows where every pixel went, whatever is done
+    to the values. It is confirmed when the two are apart in several draws and agree in others, or agree once both are
+    made to draw the same; the offset is read off from a Gray code of rows and columns. It is refuted when the image
+    lies differently and the target follows in all of 66 draws: two transforms of probability 0.1 are missed by so many
+    less than once in 1000 times. It abstains when the dataset cannot be run, when the transforms are not known, when a
+    value that it lacks decides what happens to a sample, when nothing moves, or when the two are apart by no more than
+    what interpolation leaves.
 
     ## When it stays silent
     - Both go through one call, or through calls that share what was drawn (parameters, `to_deterministic`, replay).
@@ -120,12 +128,12 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
 def _in_samples(trace: Trace) -> Iterator[Finding]:
     """What a dataset does to the parts of a sample: what is known first, then what only the seeds tell."""
     found = list(disagreements(trace))
-    yield from (_moved_apart(item, item.by) for item in found if item.by is not None)
+    yield from (_moved_apart(item, item.by, trace) for item in found if item.by is not None)
     for run in trace.runs:
-        yield from map(_seeded_in_vain, vain_seeds(run))
+        yield from (_seeded_in_vain(vain, trace) for vain in vain_seeds(run))
 
 
-def _moved_apart(found: Disagreement, by: Movement) -> Finding:
+def _moved_apart(found: Disagreement, by: Movement, trace: Trace) -> Finding:
     movement, target, seed = found.movement, found.target, found.reseeded
     picture, how = found.picture.label or "the image", MOVED[found.movement.kind]
     transform = movement.transform
@@ -142,10 +150,11 @@ def _moved_apart(found: Disagreement, by: Movement) -> Finding:
         advice=TOGETHER if seed is None else f"{TOGETHER}; {SEED_TORCH}",
         notes=tuple(notes),
         confidence=Confidence.HIGH if target.read is not None else Confidence.MEDIUM,
+        experiment=of_disagreement(found, trace),
     )
 
 
-def _seeded_in_vain(vain: VainSeeds) -> Finding:
+def _seeded_in_vain(vain: VainSeeds, trace: Trace) -> Finding:
     return Finding(
         place_of(vain.second),
         message=f"{vain.seed.by} is called so that two transforms draw alike, and does not reach those of torchvision",
@@ -157,6 +166,7 @@ def _seeded_in_vain(vain: VainSeeds) -> Finding:
         ),
         severity=Severity.INFO,
         confidence=Confidence.LOW,
+        experiment=of_vain_seeds(vain, trace),
     )
 
 
@@ -169,10 +179,11 @@ def _given_apart(pair: Pair, by: Object) -> Finding:
     how = MOVED[pair.motion.kind]
     places = ((pair.transform, "images"), (by, pair.noun))
     return Finding(
-        pair.place,
+        pair.build.place,
         message=f"images and {pair.noun} of this {pair.name} are {how} at random, each by a draw of its own",
         why=WHY,
         advice=pair.advice,
         notes=tuple(Note(place_of(it.origin), f"{it.name} for the {what}") for it, what in places if it.origin),
         confidence=Confidence.HIGH,
+        experiment=of_pair(pair),
     )

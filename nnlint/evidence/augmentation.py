@@ -266,6 +266,8 @@ class VainSeeds:
     """Two parts that go through transforms nobody knows, each after a seed that does not reach torchvision."""
 
     seed: Seed
+    dataset: Instance
+    parts: tuple[Part, Part]
     first: Origin
     second: Origin
 
@@ -282,9 +284,10 @@ def vain_seeds(run: Run) -> Iterator[VainSeeds]:
         if "torchvision" not in sample.place.source.text:
             continue
         for parts in parts_of(sample):
-            calls = [call for part in parts if (call := _unknown_transform(part)) is not None]
+            calls = [(part, call) for part in parts if (call := _unknown_transform(part)) is not None]
             if len(calls) > 1:
-                yield VainSeeds(seeds[0], calls[0], calls[1])
+                (first, one), (second, other) = calls[:2]
+                yield VainSeeds(seeds[0], sample.dataset, (first, second), one, other)
                 return
 
 

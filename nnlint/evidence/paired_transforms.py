@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nnlint.rule import Place
 from nnlint.symbolic.ancestry import ancestors
 from nnlint.symbolic.library.motions import (
     PAIRED_DATASETS,
@@ -43,11 +42,11 @@ TARGET_KEY = re.compile(r"label|seg|mask|^gt|target", re.IGNORECASE)
 class Pair:
     """A transform that moves images at random, and what moves their targets.
 
-    ``place`` is the dataset or pipeline that both belong to, ``name`` what the script calls it; ``by`` a transform of
-    the targets of the same kind with draws of its own, None if there is none.
+    ``build`` is that of the dataset or pipeline that both belong to, ``name`` what the script calls it; ``by`` a
+    transform of the targets of the same kind with draws of its own, None if there is none.
     """
 
-    place: Place
+    build: Build
     name: str
     noun: str
     transform: Object
@@ -63,13 +62,13 @@ def pairs(trace: Trace) -> Iterator[Pair]:
     for event in trace.of(Build):
         built = event.value
         if isinstance(built, Object) and id(event.place.node) not in seen:
-            found = _of_dataset(built, event.place) if built.kind == "dataset" else _of_keys(built, event.place)
+            found = _of_dataset(built, event) if built.kind == "dataset" else _of_keys(built, event)
             if found is not None:
                 seen.add(id(event.place.node))
                 yield found
 
 
-def _of_dataset(built: Object, place: Place) -> Pair | None:
+def _of_dataset(built: Object, event: Build) -> Pair | None:
     paired = PAIRED_DATASETS.get(built.name) if built.path.startswith("torchvision.datasets.") else None
     if paired is None or not _asks_for_places(built.arguments, paired):
         return None
@@ -85,7 +84,7 @@ def _of_dataset(built: Object, place: Place) -> Pair | None:
         return None
     by = next((part for part, motion in random_motions(target_transform) if motion.kind == moving[1].kind), None)
     return Pair(
-        place,
+        event,
         built.name,
         paired.noun,
         *moving,
@@ -115,7 +114,7 @@ def _is_understood(transform: Value | None) -> bool:
     return True
 
 
-def _of_keys(built: Object, place: Place) -> Pair | None:
+def _of_keys(built: Object, event: Build) -> Pair | None:
     """A pipeline of dictionary transforms in which one for the image leaves out the mask that was loaded with it."""
     if not built.path.startswith("monai.") or built.name not in PIPELINES:
         return None
@@ -137,5 +136,6 @@ def _of_keys(built: Object, place: Place) -> Pair | None:
         others = [other for other, also, theirs in moving if also.kind == motion.kind and theirs and theirs & targets]
         by = next((other for other in others if other is not step), None)
         noun = min(map(str, targets))
-        return Pair(place, built.name, noun, step, motion, by, True, f"give {step.name} the keys of both, {noun!r} too")
+        advice = f"give {step.name} the keys of both, {noun!r} too"
+        return Pair(event, built.name, noun, step, motion, by, True, advice)
     return None

@@ -13,6 +13,8 @@ from nnlint.symbolic.trace import Return, Sample
 from nnlint.symbolic.values import Choice, Mapping, Sequence, Unknown, Value
 from nnlint.symbolic.words import below
 
+Path = tuple["str | int", ...]
+
 PARTS = 24
 """Parts of a sample that are looked at."""
 
@@ -22,11 +24,15 @@ WAYS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A part of what a dataset returns; ``label`` is what the script calls it, ``tests`` what led to the return."""
+    """A part of what a dataset returns; ``label`` is what the script calls it, ``tests`` what led to the return.
+
+    ``path`` are the keys and numbers by which it is taken from what is returned, None if they are not known.
+    """
 
     label: str
     value: Value
     tests: Tests = field(default_factory=dict)
+    path: Path | None = ()
 
     @property
     def assumed(self) -> Assumed:
@@ -38,7 +44,7 @@ def parts_of(returned: Sample | Return) -> Iterator[list[Part]]:
     """The parts of what is returned, once for each way to return more than one."""
     names = returned_names(returned.place.node)
     for value, tests in _ways(returned.value, {}):
-        parts = list(_flattened(value, "", tests, names))[:PARTS]
+        parts = list(_flattened(Part("", value, tests), names))[:PARTS]
         if len(parts) > 1:
             yield parts
 
@@ -51,18 +57,26 @@ def _ways(value: Value, tests: Tests) -> Iterator[tuple[Value, Tests]]:
         yield from _ways(side, tests | ({} if value.test is None else {id(value.test): (value.test, outcome)}))
 
 
-def _flattened(value: Value, label: str, tests: Tests, names: dict[int, list[str]]) -> Iterator[Part]:
+def _flattened(part: Part, names: dict[int, list[str]]) -> Iterator[Part]:
+    """The parts of a part, itself if it has none; ``names`` are those of the items by their number."""
+    value, label = part.value, part.label
     if isinstance(value, Sequence) and value.items:
         spoken = [] if label else names.get(len(value.items), [])
         for number, item in enumerate(value.items):
-            yield from _flattened(item, spoken[number] if spoken else label, tests, {})
+            named = spoken[number] if spoken else label
+            yield from _flattened(Part(named, item, part.tests, _below(part.path, number)), {})
         return
     items = value.items if isinstance(value, (Mapping, Unknown)) else None
     if items:
         for key, item in items.items():
-            yield from _flattened(item, key if isinstance(key, str) else label, tests, {})
+            named = key if isinstance(key, str) else label
+            yield from _flattened(Part(named, item, part.tests, _below(part.path, key)), {})
     else:
-        yield Part(label, value, tests)
+        yield part
+
+
+def _below(path: Path | None, key: object) -> Path | None:
+    return (*path, key) if path is not None and isinstance(key, (str, int)) else None
 
 
 def returned_names(node: cst.CSTNode) -> dict[int, list[str]]:

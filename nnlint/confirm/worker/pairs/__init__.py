@@ -1,0 +1,1 @@
+"""Whether the target of a sample lies where its picture lies."""

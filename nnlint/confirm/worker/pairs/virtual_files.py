@@ -1,0 +1,237 @@
+"""Files that are not there: folders list something, lists have lines, and every picture is the one on the stage.
+
+What else would be read from them is missing, and stays missing where tensors and arrays are made of it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import glob
+import importlib
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from ..anything import is_missing
+from ..bench import Bench
+from .coded_pictures import Stage
+
+ENDINGS = ("png", "jpg", "jpeg", "tif", "bmp", "npy", "JPG", "PNG")
+"""The endings of the files in a folder that is not there, so that whatever is looked for is found."""
+
+SAMPLES = "samples: pictures whose pixels tell where they come from"
+
+FILES = 4
+"""How many files of each ending there are, and how many lines a list has."""
+
+LISTS = (".txt", ".csv", ".lst", ".list", ".flist")
+"""The endings of files that list pictures."""
+
+READERS = (
+    ("PIL.Image", "open"),
+    ("cv2", "imread"),
+    ("imageio", "imread"),
+    ("imageio.v2", "imread"),
+    ("imageio.v3", "imread"),
+    ("skimage.io", "imread"),
+    ("matplotlib.pyplot", "imread"),
+    ("numpy", "load"),
+    ("torchvision.io", "read_image"),
+    ("torchvision.datasets.folder", "default_loader"),
+)
+"""Functions that read a picture, by module and name: what is replaced in modules that are loaded."""
+
+
+@contextmanager
+def virtual_files(stage: Stage, bench: Bench) -> Iterator[None]:
+    """Answer for files and folders that do not exist; what exists is read."""
+    undo: list[tuple[Any, str, Any]] = []
+
+    def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        original = getattr(owner, name, None)
+        if original is not None:
+            undo.append((owner, name, original))
+            setattr(owner, name, make(original))
+
+    _import_pillow()
+    for owner, names_of in _makers():
+        for name in names_of:
+            replace(owner, name, _passing)
+    if "torchvision.transforms" in sys.modules:
+        replace(sys.modules["torchvision.transforms"].Normalize, "forward", partial(_normalizing, bench=bench))
+    for module, name in READERS:
+        if module in sys.modules:
+            kind = f"{module}.{name}"
+            replace(sys.modules[module], name, partial(_reader, kind=kind, stage=stage, bench=bench))
+    replace(os, "listdir", lambda original: _listing(original, bench))
+    replace(glob, "glob", lambda original: _globbing(original, bench))
+    replace(builtins, "open", lambda original: _opening(original, bench))
+    replace(os.path, "join", _joining)
+    for name in ("exists", "isfile", "isdir"):
+        replace(os.path, name, _existing)
+    for name in ("exists", "is_file", "is_dir"):
+        replace(pathlib.Path, name, _existing)
+    replace(pathlib.Path, "glob", lambda original: _paths(original, bench))
+    replace(pathlib.Path, "rglob", lambda original: _paths(original, bench))
+    replace(pathlib.Path, "iterdir", lambda original: _children(original, bench))
+    try:
+        yield
+    finally:
+        for owner, name, original in reversed(undo):
+            setattr(owner, name, original)
+
+
+def names() -> list[str]:
+    """The files of a folder that is not there."""
+    return sorted(f"{number:04d}.{ending}" for number in range(FILES) for ending in ENDINGS)
+
+
+def _import_pillow() -> None:
+    # What is not loaded cannot be replaced.
+    with suppress(ImportError):
+        importlib.import_module("PIL.Image")
+
+
+def _makers() -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """What makes tensors and arrays of values."""
+    import torch
+
+    yield torch, ("tensor", "as_tensor", "from_numpy")
+    if "numpy" in sys.modules:
+        yield sys.modules["numpy"], ("array", "asarray")
+
+
+def _passing(original: Any) -> Any:
+    """A function that gives back what is missing, instead of failing at it."""
+
+    def make(value: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return value if is_missing(value) else original(value, *args, **kwargs)
+
+    return make
+
+
+def _normalizing(original: Any, bench: Bench) -> Any:
+    def forward(self: Any, tensor: Any) -> Any:
+        if not is_missing(self.mean) and not is_missing(self.std):
+            return original(self, tensor)
+        bench.stand_in("mean and standard deviation of Normalize: the values are left as they are")
+        return tensor
+
+    return forward
+
+
+def _is_there(path: Any) -> bool:
+    if isinstance(path, _Absent):
+        return False
+    if isinstance(path, (str, bytes, os.PathLike)):
+        try:
+            os.stat(path)
+        except (OSError, ValueError):
+            return False
+        return True
+    return not is_missing(path)
+
+
+def _reader(original: Any, kind: str, stage: Stage, bench: Bench) -> Any:
+    def read(path: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if _is_there(path):
+            return original(path, *args, **kwargs)
+        bench.stand_in(SAMPLES)
+        gray = kind == "cv2.imread" and bool(args) and args[0] == 0
+        return stage.picture(f"{kind} gray" if gray else kind, is_target=False)
+
+    return read
+
+
+def _joining(original: Any) -> Any:
+    def join(*parts: Any) -> Any:
+        missing = [part for part in parts if is_missing(part)]
+        return missing[0] if missing else original(*parts)
+
+    return join
+
+
+def _listing(original: Any, bench: Bench) -> Any:
+    def listdir(path: Any = ".") -> list[Any]:
+        if _is_there(path):
+            return list(original(path))
+        bench.stand_in("the files of a folder that is not there")
+        return names()
+
+    return listdir
+
+
+def _globbing(original: Any, bench: Bench) -> Any:
+    def find(pattern: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        found = [] if is_missing(pattern) else list(original(pattern, *args, **kwargs))
+        return found or [str(path) for path in _matching(str(pattern), bench)]
+
+    return find
+
+
+def _paths(original: Any, bench: Bench) -> Any:
+    def find(self: pathlib.Path, pattern: str, *args: Any, **kwargs: Any) -> Iterator[pathlib.Path]:
+        found = list(original(self, pattern, *args, **kwargs)) if _is_there(self) else []
+        return iter(found or [self / path for path in _matching(pattern, bench)])
+
+    return find
+
+
+def _children(original: Any, bench: Bench) -> Any:
+    def find(self: pathlib.Path) -> Iterator[pathlib.Path]:
+        if _is_there(self):
+            return iter(list(original(self)))
+        bench.stand_in("the files of a folder that is not there")
+        return (self / name for name in names())
+
+    return find
+
+
+def _matching(pattern: str, bench: Bench) -> list[str]:
+    """Paths that a pattern fits, one after the other for what its last star stands for."""
+    bench.stand_in("the files of a folder that is not there")
+    whole = pattern.replace("**/", "")
+    if "*" not in whole:
+        return [whole]
+    head, _, tail = whole.rpartition("*")
+    head = head.replace("*", "0000")
+    return [f"{head}{number:04d}{tail or '.png'}" for number in range(FILES)]
+
+
+def _existing(original: Any) -> Any:
+    def exists(path: Any) -> bool:
+        return bool(not is_missing(path) and original(path)) or _is_data(path)
+
+    return exists
+
+
+def _is_data(path: Any) -> bool:
+    """Whether a path is one of data: under no folder that Python or its packages live in."""
+    if is_missing(path):
+        return True
+    text = os.path.abspath(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else ""
+    return bool(text) and not text.startswith((sys.prefix, sys.base_prefix, "/etc", "/proc", "/sys", "/dev"))
+
+
+class _Absent(io.BytesIO):
+    """A file that is not there, opened to be handed to something that reads pictures."""
+
+
+def _opening(original: Any, bench: Bench) -> Any:
+    def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        reads = not isinstance(file, int) and set(mode) <= set("rtb")
+        if not reads or _is_there(file) or not _is_data(file):
+            return original(file, mode, *args, **kwargs)
+        if "b" in mode:
+            return _Absent()
+        if is_missing(file) or not str(file).endswith(LISTS):
+            return original(file, mode, *args, **kwargs)
+        bench.stand_in("the lines of a list that is not there")
+        return io.StringIO("".join(f"{number:04d}.png {number:04d}.png\n" for number in range(FILES)))
+
+    return opened
