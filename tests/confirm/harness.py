@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnlint.config import Configuration, Options
 from nnlint.confirm.confirmation import confirm, prepare
+from nnlint.confirm.constructions import constructions
 from nnlint.confirm.slice import cut
 from nnlint.diagnostic import Diagnostic, Location, Span, TextEdit, TextFix
 from nnlint.discovery import discover
@@ -43,7 +44,8 @@ def repaired(path: Path, code: str, changes: Mapping[str, str], run: Run) -> Map
     plan = replace(found.plan, mend=TextFix("repair", False, edits))
     program = cut(plan, {}, mended=True)
     mended = None if found.plan.mend is None else program
-    return run({"id": 0, "kind": plan.kind, "program": program, "mended": mended, "settings": dict(plan.settings)})
+    settings = {**plan.settings, "constructions": constructions(plan, {})}
+    return run({"id": 0, "kind": plan.kind, "program": program, "mended": mended, "settings": settings})
 
 
 def _edit(path: Path, old: str, new: str) -> TextEdit:
