@@ -12,6 +12,7 @@ import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.bounds import Bound, Bounds, is_optional, is_passed_by
+from nnlint.evidence.gradient_flow import gradient_flow
 from nnlint.evidence.gradients import gradient_clipping
 from nnlint.evidence.objective import Evidence, evidence, says_loss
 from nnlint.evidence.provenance import DIFFERENCE, Part, operands, operation_of, summands, walk_back
@@ -101,8 +102,15 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
     them; a batch that must not count is better skipped, and counted.
 
     ## How it is confirmed
-    By gradient flow: the accused lines will be run on examples whose losses lie below and above the bound, with and
-    without it, to see which of them still reach the parameters.
+    By gradient flow. The lines from what the loss is computed of to `backward` are run with losses above the bound and
+    below it, once as they stand and once with the bound taken out, and the gradient that comes back to each loss is
+    looked at. It is confirmed if losses above the bound get a gradient of exactly zero, while the same losses get one
+    without the bound, as do losses below it. It is refuted if the gradient comes back all the same, if the bound turns
+    out to be infinite, or if no loss can reach it: neither larger inputs and weights nor steps uphill along the
+    gradient bring the loss near the bound, as for 1 - cosine similarity under a bound of 10. What the script does not
+    have at hand (predictions of a model that is passed in, a batch whose files are missing) is made up in the shapes
+    that the lines ask for, and said to be. It stays inconclusive where the loss itself is computed out of sight, by a
+    criterion that is passed in or a package that is not installed, and where the lines do not run.
 
     ## When it stays silent
     - The bound is a lower one (hinge and triplet losses, `clamp(min=0)`), infinite, or the end of the value's own
@@ -125,7 +133,8 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
                 best[place] = run, bound, goal, why
     paths = paths_to([bound.place for _, bound, _, _ in best.values()])
     for place, (run, bound, goal, why) in best.items():
-        yield describe(bound, goal, why, fix_of(run, bound, goal, paths[place]))
+        finding = describe(bound, goal, why, fix_of(run, bound, goal, paths[place]))
+        yield replace(finding, experiment=gradient_flow(run, bound, goal.event, paths[place]))
 
 
 # --- what is backpropagated ------------------------------------------------------------------------------------------

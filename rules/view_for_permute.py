@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.element_order import dependency, is_computed_from
 from nnlint.evidence.regrouping import Misplaced, Regrouping, regroup
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.library.arguments import is_array
 from nnlint.symbolic.scalar import evaluate
-from nnlint.symbolic.sizes import ARITHMETIC, LARGEST, Atom, Monomial, as_operation, is_minus_one, monomial, spelled
+from nnlint.symbolic.sizes import (
+    ARITHMETIC,
+    LARGEST,
+    Atom,
+    Monomial,
+    as_operation,
+    is_minus_one,
+    monomial,
+    spelled,
+    together,
+)
 from nnlint.symbolic.trace import Reshape
 from nnlint.symbolic.values import (
     Choice,
@@ -28,7 +40,8 @@ from nnlint.symbolic.values import (
 )
 
 if TYPE_CHECKING:
-    from nnlint.symbolic.trace import Trace
+    from nnlint.experiment import Experiment
+    from nnlint.symbolic.trace import Run, Trace
 
 MADE = frozenset(("zeros", "ones", "empty", "rand", "randn", "full"))
 """Tensors whose elements are all alike, or drawn alike: their order says nothing."""
@@ -87,8 +100,16 @@ def view_for_permute(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The accused expression is run on a tensor of numbered elements, and an element is named that lies where another
-    belongs; then the function is run with the line as it is and as it is mended, and the outputs are compared.
+    The accused expression is run on numbered elements, of the sizes that it really meets: in the script itself where
+    that can be run, else in its class or function with inputs that this accepts, else in nothing but the lines that
+    lead to it. That names an element that lies where another belongs. What was called is then called again, weights
+    and inputs the same, with the axes moved in the place of the view: the outputs must differ. If they do not, the
+    order does not count and the finding is refuted; so it is where the elements turn out to be in order (an axis of
+    size 1), or where another view takes this one back and nothing between the two mixes elements, whatever the
+    weights. Single rows of the inputs are changed to see which output rows depend on them, before and after, and the
+    chart of the recipe is drawn by backpropagation. Norm layers and dropout are in evaluation mode. It abstains where
+    the lines cannot be run, where no output depends on the view, and where a view that may take it back lies behind
+    something that is not there.
 
     ## When it stays silent
     - Dimensions are merged with their neighbours or split in order: flattening, attention heads, windows of a
@@ -101,6 +122,7 @@ def view_for_permute(trace: Trace) -> Iterator[Finding]:
     """
     verdicts: dict[int, list[tuple[Reshape, Regrouping]]] = {}
     mixed: dict[int, Regrouping] = {}
+    runs = {id(event): run for run in trace.runs for event in run.of(Reshape)}
     for event in trace.of(Reshape):
         if any(condition.implied for condition in event.context.conditions):
             # the arguments may belong to the other callee; the module alone is read in its own file
@@ -118,7 +140,7 @@ def view_for_permute(trace: Trace) -> Iterator[Finding]:
         if found is None or _is_meant(*found):
             continue
         if all(judged.verdict == "mixed" or _is_special(judged, found[1]) for _, judged in readings):
-            yield _finding(*found)
+            yield replace(_finding(*found), experiment=_experiment(readings, runs))
 
 
 def _is_special(judged: Regrouping, mixed: Regrouping) -> bool:
@@ -355,6 +377,40 @@ def _known_from(event: Reshape, before: str) -> list[Note]:
     return [Note(Place(origin.source, origin.node), f"here the sizes are {before}")]
 
 
+# --- the experiment --------------------------------------------------------------------------------------------------
+
+
+def _experiment(readings: list[tuple[Reshape, Regrouping]], runs: Mapping[int, Run]) -> Experiment | None:
+    """The experiment on the reading that the script itself runs, if there is one."""
+    mixed = [(event, judged) for event, judged in readings if judged.verdict == "mixed"]
+    event, judged = next(((event, judged) for event, judged in mixed if runs[id(event)].script), mixed[0])
+    fix = next((fix for reading in [(event, judged), *mixed] if (fix := _fix(*reading)) is not None), None)
+    ranked = tuple(sorted(judged.misplaced, key=lambda part: -_weight(judged, part)))
+    return dependency(
+        runs[id(event)],
+        event,
+        replace(judged, misplaced=ranked),
+        _names(judged),
+        "" if fix is None else fix.edits[0].text,
+        [other for other in runs[id(event)].of(Reshape) if _is_partner(other, event, judged)],
+    )
+
+
+def _is_partner(other: Reshape, event: Reshape, judged: Regrouping) -> bool:
+    """Whether another view may bring back the sizes of a view, or have changed what that brings back."""
+    if other.place.node is event.place.node:
+        return False
+    there = _judged(other)
+    if there is None or there.verdict == "ordered":
+        sizes = [monomial(size) for size in other.sizes if not is_minus_one(size)]
+        if there is not None or len(other.sizes) != len(judged.dims) or None in sizes:
+            return False
+        return is_computed_from(other.operand, event.result)
+    if is_computed_from(other.operand, event.result):
+        return _same_sizes(judged.dims, there.sizes)
+    return is_computed_from(event.operand, other.result) and _same_sizes(there.dims, judged.sizes)
+
+
 # --- the fix ---------------------------------------------------------------------------------------------------------
 
 
@@ -433,8 +489,13 @@ def _matched(parts: tuple[Monomial, ...], wholes: tuple[Monomial, ...]) -> list[
     left = {axis: part for axis, part in enumerate(parts) if not part.is_one}
     order: list[int] = []
     for whole in wholes:
-        rest, group = whole, []
+        rest = whole
+        group: list[int] = []
         while not rest.is_one:
+            if together(left.values()) == rest:
+                group += left
+                left.clear()
+                break
             exact = [axis for axis, part in left.items() if part == rest]
             fitting = exact or [axis for axis, part in left.items() if part.powers and (rest / part).is_whole]
             if not fitting:

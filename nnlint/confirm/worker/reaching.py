@@ -1,0 +1,107 @@
+"""The values that watched expressions have where the user's lines come to them: in the script, a function or a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .anything import is_missing, reason
+from .bench import Bench
+from .guessing import BATCH, STEPS
+from .job import Job, Slice
+from .prepared import Prepared
+from .program import Enough, Program
+from .supply import CLASSES, Supplied
+from .synthesis import prepare
+from .teaching import Attempt, Push, Teaching
+from .verdict import Inconclusive
+from .wanted import is_wanted, settled
+
+SHAPES = (
+    ((BATCH, CLASSES), 32, True),
+    ((BATCH, CLASSES, 8, 8), 28, False),
+    ((BATCH, STEPS, CLASSES), 32, True),
+    ((BATCH, 3, 32, 32), 224, False),
+    ((BATCH, 1, 28, 28), 28, True),
+)
+"""Shapes for tensors of which nothing is known, sizes for images, and whether labels are classes: one after another."""
+
+NAMED = 6
+"""Stand-ins that are named with a verdict."""
+
+
+@dataclass
+class Reached:
+    """What the watches saw, and the tensors that were made up on the way there."""
+
+    seen: dict[str, Any] = field(default_factory=dict)
+    supplied: list[Supplied] = field(default_factory=list)
+
+
+def at_the_watches(job: Job, slice_: Slice, bench: Bench, names: Sequence[str]) -> Reached:
+    """The values of the watches ``names`` when the script, or the function that the entry names, first comes to all.
+
+    What the lines lack is made up: tensors of several shapes, one after another.
+
+    Raises:
+        Inconclusive: the lines do not lead there, or to values that could not be had.
+    """
+    reasons: list[str] = []
+    program = Program(slice_, bench)
+    for shape, side, classes in SHAPES:
+        reached = Reached()
+        lines = Teaching(program, job.settings, Attempt(shape, side, classes, named=True), alone=False)
+        for name in names:
+            program.see[name] = _eye(name, reached, len(names))
+        lesson = lines.lesson(Push())
+        reached.supplied = lesson.supply.tensors
+        lacking = next((reached.seen[name] for name in names if is_missing(reached.seen.get(name))), None)
+        opaque = any(is_wanted(value) for value in reached.seen.values())
+        if len(reached.seen) == len(names) and lacking is None and not opaque and not lesson.broken:
+            return reached
+        why = reason(lacking) if lacking is not None else ""
+        reasons.append(lesson.broken or lesson.failed or why or lesson.lost or "the lines do not lead to the loss")
+        if not reached.supplied:
+            break
+    raise Inconclusive(reasons[0])
+
+
+def _eye(name: str, reached: Reached, wanted: int) -> Callable[[Any], Any]:
+    def see(value: Any) -> Any:
+        import torch
+
+        value = settled(value)
+        reached.seen[name] = value.detach().clone() if isinstance(value, torch.Tensor) else value
+        if len(reached.seen) == wanted:
+            raise Enough
+        return value
+
+    return see
+
+
+def note_supplied(reached: Reached, bench: Bench) -> None:
+    """Say which tensors were made up."""
+    for each in reached.supplied[:NAMED]:
+        bench.assume(f"{each.name} is a tensor of shape {tuple(each.leaf.shape)}")
+
+
+def prepared_module(job: Job, bench: Bench, name: str) -> tuple[Prepared, dict[str, Any]]:
+    """The module that the entry names, with inputs that it accepts, and what the watch ``name`` last saw in it.
+
+    Raises:
+        Inconclusive: it cannot be built, or accepts no input that was thought of.
+    """
+    import torch
+
+    seen: dict[str, Any] = {}
+    program = Program(job.program, bench)
+
+    def see(value: Any) -> Any:
+        seen[name] = value.detach().clone() if isinstance(value, torch.Tensor) else value
+        return value
+
+    program.see[name] = see
+    prepared = prepare(program.entry(), job.settings, bench)
+    bench.assume(f"called with {prepared.described}")
+    return prepared, seen
