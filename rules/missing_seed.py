@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.repeating import repetition
 from nnlint.evidence.seeding import (
     GLOBAL,
     MENTIONS,
@@ -85,8 +86,14 @@ def missing_seed(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The part of the script that draws is run twice, each time in a process of its own, and what was drawn is compared;
-    then twice again with the seed in place.
+    What the script builds and draws before it trains (models, loaders, splits, numbers), and every line that might
+    seed, is run twice, each time in a process of its own that starts with other generators, another clock and other
+    entropy, as two runs of the script would. Confirmed: initial weights, the order of the first samples or numbers
+    differ between the two, and a third process that starts like the first agrees with it. Refuted: all of it was
+    drawn, and agrees; where a seed is seen to be set, the same lines without it must differ. Data that are not there
+    are stood in for by their number of samples; weights that would be loaded count as alike. It abstains where no
+    draw is reached, where the three processes differ for another reason, or where training goes on to draw from a
+    generator whose states differ.
 
     ## When it stays silent
     - The file is no script that trains: a module of definitions, a test, an evaluation, a script whose optimizer is
@@ -114,6 +121,7 @@ def missing_seed(trace: Trace) -> Iterator[Finding]:
         notes=tuple(evidence(seeding, draw)),
         fix=seed_before(seeding, draw, drawn),
         confidence=Confidence.HIGH,
+        experiment=repetition(seeding),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,15 +9,18 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Severity
+from nnlint.evidence.repeating import repetition, repetition_in_workers
 from nnlint.evidence.seeding import (
+    GLOBAL,
     MENTIONS,
     SEEDERS,
     TRAINS,
     Seeding,
     calls_in,
     cause_of,
+    clock,
     listed,
-    origins,
+    option_of,
     same_conditions,
     seed_before,
     seeding_of,
@@ -30,17 +32,12 @@ from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.library.frameworks import SELF_SEEDING
 from nnlint.symbolic.library.generators import SEEDS, spoken
 from nnlint.symbolic.scalar import number
-from nnlint.symbolic.values import Object, Origin, Value, resolve_setting
+from nnlint.symbolic.values import Object, resolve_setting
 from nnlint.symbolic.words import words_of
 
 if TYPE_CHECKING:
+    from nnlint.experiment import Experiment
     from nnlint.symbolic.trace import RandomUse, Seed, Trace
-
-CLOCKS = re.compile(
-    r"^(?:time\.\w+|datetime\.datetime\.\w+|datetime\.\w+|random\.\w+|numpy\.random\.\w+|os\.urandom|secrets\.\w+"
-    r"|torch\.seed|torch\.randint|uuid\.\w+)$"
-)
-"""Functions that give another number in every run."""
 
 REPORTS = frozenset(
     (
@@ -115,8 +112,13 @@ def partial_seed(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The part of the script that draws is run twice, each time in a process of its own, and what was drawn from each
-    generator is compared.
+    As for [missing-seed](NN201): what is drawn from the generator in question before the training is drawn in two
+    processes that start with other generators, another clock and other entropy, and in a third that starts like the
+    first. Where samples draw while they are loaded, the user's loaders are asked: with worker processes for the states
+    that the first samples find there (torch seeds numpy's too since 1.9, which refutes the finding), without them for
+    what the first samples draw. An option that is never used is given two values: confirmed if nothing differs
+    between them, though it would without the seed that is set. It abstains where no draw is reached, no sample can be
+    loaded, or the three processes differ for another reason.
 
     ## When it stays silent
     - Nothing is drawn from the generator that has no seed, as far as the script and its repository show.
@@ -157,6 +159,7 @@ def torch_without_seed(seeding: Seeding) -> Finding | None:
         "call torch.manual_seed with a fixed number before the model is built",
         [*map(draw_note, unlike(drawn)[:3])],
         fix=also_seed(seeding, seed, ["torch"]) or seed_before(seeding, drawn[0], ["torch"]),
+        experiment=repetition(seeding, ("torch",)),
     )
 
 
@@ -182,6 +185,8 @@ def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
     for cuda in seeding.seeding("cuda"):
         taken = {(id(condition.place.node), condition.outcome) for condition in cuda.context.conditions}
         if torch_seeds and drawn and all(_excluded(seed, taken) for seed in torch_seeds):
+            passed = {id(condition.place.node) for seed in torch_seeds for condition in seed.context.conditions}
+            chosen = [(each.place, each.outcome) for each in cuda.context.conditions if id(each.place.node) in passed]
             return finding(
                 seeding,
                 cuda,
@@ -190,6 +195,7 @@ def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
                 "call torch.manual_seed in both cases: it seeds the generators of the GPUs as well",
                 [Note(torch_seeds[0].place, "torch is seeded only without a GPU"), draw_note(drawn[0])],
                 fix=torch_instead(cuda),
+                experiment=repetition(seeding, ("torch",), chosen=chosen),
             )
     return None
 
@@ -233,6 +239,7 @@ def seed_after_draw(seeding: Seeding) -> Finding | None:
         "what is drawn before the seed is another one in each run",
         "seed first, before anything is built",
         [draw_note(before[0], "first draw: ")],
+        experiment=repetition(seeding, ("torch",), draws=before),
     )
 
 
@@ -250,13 +257,14 @@ def drawn_seed(seeding: Seeding) -> Finding | None:
                 "it is another one in each run, and no run can be repeated",
                 "use a fixed number, or print the seed and save it with the results",
                 [Note(Place(source.source, source.node), f"{spoken(source.op)} gives another number in each run")],
+                experiment=repetition(seeding, [each for each in GLOBAL if is_drawn(seeding, each)], told=False),
             )
     return None
 
 
-def clock(value: Value | None) -> Origin | None:
-    """The call that gives another number in each run, if a value comes from one."""
-    return next((origin for origin in origins(value) if CLOCKS.match(origin.op)), None)
+def is_drawn(seeding: Seeding, generator: str) -> bool:
+    """Whether the seed of a generator is itself drawn."""
+    return any(clock(seed.value) is not None for seed in seeding.seeding(generator))
 
 
 def is_seeded_before(seeding: Seeding, seed: Seed, generator: str) -> bool:
@@ -295,7 +303,8 @@ def others_without_seed(seeding: Seeding) -> Finding | None:
     settled = worst[0].settled
     named = listed([leak.generator for leak in worst if leak.generator != "own"])
     where = f"{worst[0].draw.what}{' while samples are loaded' if worst[0].draw.in_worker else ''}"
-    missing = [leak.generator for leak in worst if leak.generator in SEEDERS]
+    blamed = [leak.generator for leak in worst]
+    missing = [generator for generator in blamed if generator in SEEDERS]
     found = finding(
         seeding,
         seeds[0],
@@ -306,6 +315,7 @@ def others_without_seed(seeding: Seeding) -> Finding | None:
         f"call {seeds_in_words(missing, '…')} with the same number" if missing else "give that generator a seed",
         [draw_note(leak.draw) for leak in worst],
         fix=also_seed(seeding, seeds[0], missing) if missing else None,
+        experiment=repetition(seeding, blamed, seeded=("torch",)) or repetition_in_workers(seeding, blamed, ("torch",)),
     )
     return replace(found, severity=Severity.INFO) if settled else found
 
@@ -345,6 +355,7 @@ def option_without_use(seeding: Seeding) -> Finding | None:
         "who sets it believes that the run is seeded with it, and it is not",
         "seed with it: torch.manual_seed(args.seed), and numpy and random where they are drawn from",
         tuple(notes),
+        experiment=repetition(seeding, option=dest) if (dest := option_of(call)) else None,
     )
 
 
@@ -381,6 +392,7 @@ def finding(
     advice: str,
     notes: list[Note] | None = None,
     fix: Fix | None = None,
+    experiment: Experiment | None = None,
 ) -> Finding:
     """A finding at a seed, or at the first draw of the file where the seed is set by the import of another one."""
     cause = cause_of(seeding.trace, seed)
@@ -390,7 +402,7 @@ def finding(
     if cause is None:
         cause = next((found for draw in seeding.draws if (found := cause_of(seeding.trace, draw)) is not None), None)
     place = seeding.trains.place if cause is None else cause.place
-    return Finding(place, message, why, advice, tuple(told), fix)
+    return Finding(place, message, why, advice, tuple(told), fix, experiment=experiment)
 
 
 def also_seed(seeding: Seeding, seed: Seed, generators: list[str]) -> Fix | None:

@@ -45,6 +45,8 @@ class Seeding:
     aside: set[int] = field(default_factory=set)
     """The draws that training does not depend on, by identity: made while the model is evaluated, or for the seed."""
     loaders: list[Object] = field(default_factory=list)
+    built: list[Build] = field(default_factory=list)
+    """Where the loaders are built."""
     idle_option: cst.Call | None = None
     """The ``add_argument`` of a seed that the script never asks for."""
 
@@ -55,6 +57,10 @@ class Seeding:
     def seeding(self, generator: str, *, in_worker: bool = False) -> list[Seed]:
         """The seeds of a generator."""
         return [seed for seed in self.seeds if generator in seed.generators and seed.in_worker == in_worker]
+
+    def precedes_training(self, event: Event) -> bool:
+        """Whether a draw, a seed or the building of a loader happens before the training begins."""
+        return self.order[id(event)] < self.order[id(self.trains)]
 
     @property
     def missing(self) -> bool:
@@ -109,6 +115,8 @@ def _seeding(trace: Trace, run: Run, trains: Event) -> Seeding | None:
     evaluating = training = False
     for moment, event in enumerate(run.events):
         training = training or event is trains
+        if event is trains:
+            seeding.order[id(trains)] = moment
         draw = as_draw(event)
         if isinstance(event, Mode):
             evaluating = event.training is False
@@ -124,6 +132,8 @@ def _seeding(trace: Trace, run: Run, trains: Event) -> Seeding | None:
                 seeding.aside.add(id(draw))
         elif isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind == "loader":
             seeding.loaders.append(event.value)
+            seeding.built.append(event)
+            seeding.order[id(event)] = moment
     sources = {id(origin.node) for seed in seeding.seeds for origin in origins(seed.value, optional=True)}
     seeding.aside |= {id(draw) for draw in seeding.draws if id(draw.place.node) in sources}
     if not seeding.draws:
@@ -155,6 +165,18 @@ def as_draw(event: Event) -> RandomUse | None:
         what = f"{spoken(event.value.path)} draws its initial weights"
         return RandomUse(place=event.place, context=event.context, generator="torch", what=what)
     return None
+
+
+CLOCKS = re.compile(
+    r"^(?:time\.\w+|datetime\.datetime\.\w+|datetime\.\w+|random\.\w+|numpy\.random\.\w+|os\.urandom|secrets\.\w+"
+    r"|torch\.seed|torch\.randint|uuid\.\w+)$"
+)
+"""Functions that give another number in every run."""
+
+
+def clock(value: Value | None) -> Origin | None:
+    """The call that gives another number in each run, if a value comes from one."""
+    return next((origin for origin in origins(value) if CLOCKS.match(origin.op)), None)
 
 
 # --- places ----------------------------------------------------------------------------------------------------------
@@ -226,13 +248,13 @@ def idle_option(trace: Trace, read: dict[int, Source]) -> cst.Call | None:
         return None
     for call in calls_in(trace.source.module):
         if isinstance(call.func, cst.Attribute) and call.func.attr.value == "add_argument":
-            name = _option(call)
+            name = option_of(call)
             if name and not any(_asks_for(source, name) for source in (trace.source, *read.values())):
                 return call
     return None
 
 
-def _option(call: cst.Call) -> str:
+def option_of(call: cst.Call) -> str:
     """The attribute that an option for the seed is stored in, empty if the call makes no such option."""
     dest = ""
     for arg in call.args:
