@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnlint.rule import STAGES, Rule
+
+if TYPE_CHECKING:
+    from nnlint.diagnostic import Diagnostic
 
 BEGIN = "<!-- {}:begin -->"
 END = "<!-- {}:end -->"
 EXAMPLE = Path("tests", "examples", "train.py")
 """The script whose findings the README shows, from the root of the checkout."""
+CONFIRMED_EXAMPLE = Path("tests", "examples", "series.py")
+"""The script whose verdicts it shows."""
 
 
 def render_page(rule: Rule) -> str:
@@ -59,13 +66,35 @@ def render_example(root: Path) -> str:
     """The script of the README and what nnlint says of it, word for word, as Markdown."""
     from nnlint.config import Configuration
     from nnlint.linter import lint
-    from nnlint.output import RENDERERS, RenderContext
 
     script = root / EXAMPLE
+    return _shown(script, "nnlint train.py", lint([script], Configuration(isolated=True)).diagnostics)
+
+
+def render_confirmed_example(root: Path) -> str:
+    """The script that the README confirms and what comes of it, on the CPU of this machine, word for word.
+
+    Raises:
+        NoLaboratory: this Python has no torch.
+    """
+    from nnlint.config import Configuration
+    from nnlint.confirm.confirmation import confirm, prepare
+    from nnlint.confirm.runner import Laboratory
+    from nnlint.linter import lint
+
+    script = root / CONFIRMED_EXAMPLE
+    found = lint([script], Configuration(isolated=True), plans=True).diagnostics
+    with Laboratory(Path(sys.executable), device="cpu") as laboratory:
+        found = confirm(found, prepare(found, {}), laboratory.run, lambda done: None)
+    return _shown(script, "nnlint series.py --confirm", found)
+
+
+def _shown(script: Path, command: str, found: Sequence[Diagnostic]) -> str:
+    from nnlint.output import RENDERERS, RenderContext
+
     text = script.read_text(encoding="utf-8")
-    found = lint([script], Configuration(isolated=True)).diagnostics
     context = RenderContext(script.parent, read_text=lambda filename: text, width=100)
-    return f"```python\n{text}```\n\n```console\n$ nnlint train.py\n{RENDERERS['full'](found, context).rstrip()}\n```\n"
+    return f"```python\n{text}```\n\n```console\n$ {command}\n{RENDERERS['full'](found, context).rstrip()}\n```\n"
 
 
 def with_section(readme: str, name: str, content: str) -> str:
@@ -83,7 +112,7 @@ def with_section(readme: str, name: str, content: str) -> str:
 
 
 def renewed(readme: str, root: Path) -> str:
-    """The README with all that is generated from the rules."""
+    """The README with all that is generated from the rules, but for the verdicts."""
     from nnlint.registry import load_rules
 
     readme = with_section(readme, "example", render_example(root))
@@ -93,4 +122,5 @@ def renewed(readme: str, root: Path) -> str:
 if __name__ == "__main__":
     checkout = Path(__file__).parent.parent
     path = checkout / "README.md"
-    path.write_text(renewed(path.read_text(encoding="utf-8"), checkout), encoding="utf-8")
+    text = renewed(path.read_text(encoding="utf-8"), checkout)
+    path.write_text(with_section(text, "confirm", render_confirmed_example(checkout)), encoding="utf-8")

@@ -49,6 +49,7 @@ class Request:
     select: tuple[str, ...] | None
     ignore: tuple[str, ...] | None
     extend_select: tuple[str, ...] | None
+    stage: str | None
     min_severity: str | None
     fix: bool
     unsafe_fixes: bool
@@ -173,6 +174,7 @@ def _configuration(request: Request) -> Configuration:
         select=request.select,
         ignore=request.ignore,
         extend_select=request.extend_select,
+        stage=request.stage,
         exclude=request.exclude,
         extend_exclude=request.extend_exclude,
         force_exclude=request.force_exclude,
@@ -408,6 +410,7 @@ def _describe(settings: Settings) -> str:
     options = settings.options
     values: dict[str, object] = {
         "select": sorted(settings.selected.codes),
+        "stage": options.stage or "tune",
         "exclude": [pattern.text for pattern in settings.exclude],
         "force-exclude": settings.force_exclude,
         "respect-gitignore": settings.respect_gitignore,

@@ -17,7 +17,7 @@ from nnlint.config import OUTPUT_FORMATS, ConfigError
 from nnlint.diagnostic import Severity
 from nnlint.patterns import Pattern
 from nnlint.registry import load_rules
-from nnlint.selection import UnknownSelector, did_you_mean, expand
+from nnlint.selection import REACH, UnknownSelector, did_you_mean, expand
 from nnlint.surroundings import Surroundings
 
 RULES = "Rule selection"
@@ -170,6 +170,12 @@ def main() -> None:
     metavar="RULES",
     callback=_selectors,
     help="Rules to ask on top of those selected.",
+)
+@option(
+    RULES,
+    "--stage",
+    type=click.Choice(list(REACH)),
+    help="How far the project has come in the recipe: no advice of a later stage is given.",
 )
 @option(
     RULES,

@@ -11,7 +11,7 @@ from pathlib import Path
 from nnlint.diagnostic import Severity
 from nnlint.patterns import Pattern
 from nnlint.registry import load_rules
-from nnlint.selection import Selected, Selection, did_you_mean, expand, select_rules
+from nnlint.selection import REACH, Selected, Selection, did_you_mean, expand, select_rules
 
 OUTPUT_FORMATS = ("full", "concise", "json", "github")
 
@@ -59,6 +59,7 @@ class Options:
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
     extend_select: tuple[str, ...] | None = None
+    stage: str | None = None
     exclude: tuple[Pattern, ...] | None = None
     extend_exclude: tuple[Pattern, ...] | None = None
     force_exclude: bool | None = None
@@ -97,7 +98,7 @@ class Settings:
     @cached_property
     def selected(self) -> Selected:
         """The rules that are asked."""
-        return select_rules(self.layers, load_rules())
+        return select_rules(self.layers, load_rules(), self.options.stage)
 
     @property
     def force_exclude(self) -> bool:
@@ -323,6 +324,10 @@ def _severity(value: object, _root: Path) -> Severity:
     return Severity[_word(value, tuple(str(severity) for severity in Severity)).upper()]
 
 
+def _stage(value: object, _root: Path) -> str:
+    return _word(value, tuple(REACH))
+
+
 def _format(value: object, _root: Path) -> str:
     return _word(value, OUTPUT_FORMATS)
 
@@ -337,6 +342,7 @@ PARSERS: dict[str, Callable[[object, Path], object]] = {
     "select": _selectors,
     "ignore": _selectors,
     "extend-select": _selectors,
+    "stage": _stage,
     "exclude": _patterns,
     "extend-exclude": _patterns,
     "force-exclude": _flag,

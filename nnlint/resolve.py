@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from os.path import abspath
 from pathlib import Path
@@ -63,15 +63,17 @@ def resolve(findings: Iterable[tuple[Rule, Finding]], script: Script | None = No
         LookupError: a finding names a node that is not in the tree of its source.
     """
     found = list(findings)
+    experiments = [None if script is None else _experiment(finding) for _, finding in found]
     sites = _Sites()
     sites.learn(chain.from_iterable(_places(finding) for _, finding in found))
-    if script is not None:
-        sites.learn(chain.from_iterable(_experiment_places(finding) for _, finding in found))
+    sites.learn(chain.from_iterable(_experiment_places(each) for each in experiments if each is not None))
     edits = [edit for _, finding in found if finding.fix is not None for edit in finding.fix.edits]
     sites.learn(chain.from_iterable(_statement_places(edit, sites) for edit in edits))
     diagnostics: dict[tuple[str, Location, str], Diagnostic] = {}
-    for rule, finding in found:
-        diagnostic = _diagnostic(rule, finding, sites, script)
+    for (rule, finding), experiment in zip(found, experiments, strict=True):
+        diagnostic = _diagnostic(rule, finding, sites)
+        if script is not None and experiment is not None:
+            diagnostic = replace(diagnostic, plan=_plan(experiment, diagnostic.fix, sites, script))
         # The second round of a loop finds what the first one found.
         diagnostics.setdefault((diagnostic.code, diagnostic.location, diagnostic.message), diagnostic)
     return sorted(
@@ -88,18 +90,20 @@ def _places(finding: Finding) -> Iterator[Place]:
             yield edit.place
 
 
-def _experiment_places(finding: Finding) -> Iterator[Place]:
-    experiment = finding.experiment
-    if experiment is not None:
-        yield from experiment.anchors
-        yield from (watch.place for watch in experiment.watches)
-        if experiment.entry is not None:
-            yield experiment.entry
+def _experiment(finding: Finding) -> Experiment | None:
+    """The experiment on a finding, thought of now if it was not before."""
+    return finding.experiment() if callable(finding.experiment) else finding.experiment
 
 
-def _diagnostic(rule: Rule, finding: Finding, sites: _Sites, script: Script | None) -> Diagnostic:
+def _experiment_places(experiment: Experiment) -> Iterator[Place]:
+    yield from experiment.anchors
+    yield from (watch.place for watch in experiment.watches)
+    if experiment.entry is not None:
+        yield experiment.entry
+
+
+def _diagnostic(rule: Rule, finding: Finding, sites: _Sites) -> Diagnostic:
     site = sites[finding.place]
-    fix = None if finding.fix is None else _text_fix(finding.fix, sites)
     return Diagnostic(
         code=rule.code,
         name=rule.name,
@@ -110,10 +114,9 @@ def _diagnostic(rule: Rule, finding: Finding, sites: _Sites, script: Script | No
         confidence=Confidence.HIGH if finding.confidence is None else finding.confidence,
         location=_location(finding.place, site.span),
         related=tuple(Related(note.message, _location(note.place, sites[note.place].span)) for note in finding.notes),
-        fix=fix,
+        fix=None if finding.fix is None else _text_fix(finding.fix, sites),
         scope=site.scope,
         text=finding.place.source.line(site.span.row).strip(),
-        plan=None if script is None or finding.experiment is None else _plan(finding.experiment, fix, sites, script),
     )
 
 

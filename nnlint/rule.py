@@ -72,7 +72,7 @@ class Finding:
     """An answer of a rule. ``None`` for severity or confidence stands for the rule's own.
 
     ``message`` says what is wrong, ``why`` why it matters in one clause, ``advice`` what to do; none ends in a period.
-    ``experiment`` is what ``--confirm`` runs to prove or disprove it.
+    ``experiment`` is what ``--confirm`` runs to prove or disprove it; a function for one that takes time to think of.
     """
 
     place: Place
@@ -83,7 +83,7 @@ class Finding:
     fix: Fix | None = None
     severity: Severity | None = None
     confidence: Confidence | None = None
-    experiment: Experiment | None = None
+    experiment: Experiment | Callable[[], Experiment | None] | None = None
 
 
 Check = Callable[["Trace"], Iterator[Finding]]

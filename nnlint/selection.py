@@ -12,6 +12,13 @@ SPECIFIC = 5
 """How specific a whole code or a name is; a prefix counts its length, ALL counts nothing."""
 
 
+REACH = {"baseline": "2", "overfit": "3", "regularize": "4", "tune": "6"}
+"""The stages that a project can be at, in the order of the recipe, and the last hundred of codes that is asked then."""
+
+SPEAKS_OF_STAGE = len("NN4")
+"""How specific a selector is that knows the stage of its rules; ``ALL`` and ``NN`` do not."""
+
+
 class UnknownSelector(ValueError):
     """A selector that names no rule; the message says which and what may have been meant."""
 
@@ -60,17 +67,19 @@ def expand(selector: str, rules: Mapping[str, Rule]) -> tuple[int, frozenset[str
     return (len(selector) if selector.upper().startswith("NN") else SPECIFIC), codes
 
 
-def select_rules(layers: Iterable[Selection], rules: Mapping[str, Rule]) -> Selected:
-    """Apply the layers in order, the strongest last.
+def select_rules(layers: Iterable[Selection], rules: Mapping[str, Rule], stage: str | None = None) -> Selected:
+    """Apply the layers in order, the strongest last, and leave out what comes after the stage, if one is given.
 
     Within a layer the more specific selector decides, and ``ignore`` where both are equally specific. A ``select``
     forgets what earlier layers selected; what they ignored stays ignored unless the new selector is as specific.
+    The recipe is a sequence: a rule of a later stage is asked only if a selector names it or its hundred.
 
     Raises:
         UnknownSelector: a selector stands for no rule.
     """
     enabled = {code for code, rule in rules.items() if rule.default}
     asked: set[str] = set()
+    named: set[str] = set()
     ignored: dict[str, int] = {}
     for layer in layers:
         chosen: dict[str, int] = {}
@@ -85,11 +94,14 @@ def select_rules(layers: Iterable[Selection], rules: Mapping[str, Rule]) -> Sele
         wanted = {code for code in chosen if chosen[code] > refused.get(code, -1)}
         if layer.select is not None:
             wanted -= {code for code in wanted if ignored.get(code, -1) > chosen[code]}
-            enabled, asked = set(), set()
+            enabled, asked, named = set(), set(), set()
         enabled |= wanted
         asked |= wanted
+        named |= {code for code in wanted if chosen[code] >= SPEAKS_OF_STAGE}
         enabled -= refused.keys() - wanted
         for code in wanted:
             ignored.pop(code, None)
         ignored.update((code, refused[code]) for code in refused.keys() - wanted)
+    if stage is not None:
+        enabled = {code for code in enabled if code[2] <= REACH[stage] or code in named}
     return Selected(frozenset(enabled), frozenset(asked & enabled))

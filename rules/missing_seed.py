@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -93,7 +94,7 @@ def missing_seed(trace: Trace) -> Iterator[Finding]:
     drawn, and agrees; where a seed is seen to be set, the same lines without it must differ. Data that are not there
     are stood in for by their number of samples; weights that would be loaded count as alike. It abstains where no
     draw is reached, where the three processes differ for another reason, or where training goes on to draw from a
-    generator whose states differ.
+    generator whose states differ, be it for dropout.
 
     ## When it stays silent
     - The file is no script that trains: a module of definitions, a test, an evaluation, a script whose optimizer is
@@ -121,7 +122,7 @@ def missing_seed(trace: Trace) -> Iterator[Finding]:
         notes=tuple(evidence(seeding, draw)),
         fix=seed_before(seeding, draw, drawn),
         confidence=Confidence.HIGH,
-        experiment=repetition(seeding),
+        experiment=partial(repetition, seeding),
     )
 
 

@@ -113,7 +113,8 @@ def mistimed_scheduler(trace: Trace) -> Iterator[Finding]:
     data, and the rate is read wherever the optimizer would step. A scheduler that is stepped in every batch is compared
     with itself stepped once an epoch; one that is stepped once an epoch with the number of steps it is made for.
     Loaders have the lengths that the script gives them, those of well-known data sets included; where the length is
-    not known the verdict must be the same for all that are tried, from 20 batches on, or it abstains.
+    not known the verdict must be the same for all that are tried, from 20 batches on, or it abstains. Where a loop may
+    be left early for a reason that is not run, the verdict says that it takes it not to be.
 
     ## When it stays silent
     - The units agree: `len(loader) * epochs` in every batch, `epochs` in every epoch, OneCycle and cosine of the right

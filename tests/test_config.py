@@ -32,6 +32,7 @@ def test_every_key(folder: Path, write: Write) -> None:
         extend-exclude = ["*_pb2.py"]
         force-exclude = true
         respect-gitignore = false
+        stage = "tune"
         min-severity = "info"
         output-format = "concise"
         [per-file-ignores]
@@ -58,6 +59,13 @@ def test_the_command_line_is_stronger_than_inline_than_files(folder: Path, write
     assert settings.output_format == "concise"
     assert settings.options.min_severity is Severity.INFO
     assert settings.selected.codes == {"NN203"}
+
+
+def test_a_stage_is_that_of_the_strongest(folder: Path, write: Write) -> None:
+    write("nnlint.toml", 'select = ["ALL"]\nstage = "baseline"\n')
+    assert "NN601" not in Configuration().settings(folder).selected.codes
+    assert "NN601" in Configuration(Options(stage="tune")).settings(folder).selected.codes
+    assert "NN601" in Configuration(Options(extend_select=("NN601",))).settings(folder).selected.codes
 
 
 def test_a_given_file_replaces_the_others(folder: Path, write: Write) -> None:
@@ -91,6 +99,8 @@ def test_infos_are_shown_to_those_who_ask() -> None:
             'min-severity = "eror"',
             "min-severity: expected one of info, warning, error, not 'eror'; did you mean 'error'?",
         ),
+        ('stage = "overfitt"', "expected one of baseline, overfit, regularize, tune, not 'overfitt'"),
+        ("stage = 2", "stage: expected one of baseline, overfit, regularize, tune, not 2"),
         ('output-format = "jsn"', "not 'jsn'; did you mean 'json'?"),
         ('per-file-ignores = ["NN2"]', "per-file-ignores: expected a table"),
         ('per-file-ignores = {"a" = ["NN7"]}', "per-file-ignores: unknown rule selector 'NN7'"),

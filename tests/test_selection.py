@@ -31,6 +31,29 @@ def test_layers(stub_rules: dict[str, Rule], layers: list[Selection], codes: set
     assert select_rules(layers, stub_rules).codes == codes
 
 
+@pytest.mark.parametrize(
+    ("stage", "layers", "codes"),
+    [
+        ("baseline", [], DEFAULT),
+        ("baseline", [Selection(select=("ALL",))], DEFAULT),
+        ("baseline", [Selection(select=("NN",))], DEFAULT),
+        ("overfit", [Selection(select=("ALL",))], DEFAULT),
+        ("regularize", [Selection(select=("ALL",))], DEFAULT),
+        ("tune", [Selection(select=("ALL",))], ALL),
+        (None, [Selection(select=("ALL",))], ALL),
+        ("baseline", [Selection(extend_select=("NN601",))], ALL),
+        ("baseline", [Selection(extend_select=("hasty-early-stopping",))], ALL),
+        ("baseline", [Selection(select=("NN6",))], {"NN601"}),
+        ("baseline", [Selection(select=("NN6",)), Selection(select=("ALL",))], DEFAULT),
+        ("baseline", [Selection(extend_select=("NN6",)), Selection(ignore=("NN6",))], DEFAULT),
+    ],
+)
+def test_a_stage_leaves_out_what_comes_after_it(
+    stub_rules: dict[str, Rule], stage: str | None, layers: list[Selection], codes: set[str]
+) -> None:
+    assert select_rules(layers, stub_rules, stage).codes == codes
+
+
 def test_only_what_was_named_is_asked_for(stub_rules: dict[str, Rule]) -> None:
     selected = select_rules([Selection(extend_select=("NN6", "NN204"), ignore=("NN204",))], stub_rules)
     assert selected.asked == {"NN601"}

@@ -155,7 +155,7 @@ def changed_by(statement: ast.stmt) -> Iterator[str]:
         if isinstance(function, ast.Attribute) and function.attr in CHANGING:
             targets = [function]
         elif isinstance(function, ast.Name) and function.id in ("setattr", "delattr") and statement.value.args:
-            targets = [ast.Attribute(statement.value.args[0])]
+            targets = [ast.Attribute(statement.value.args[0], "", ast.Store())]
     for target in targets:
         for each in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
             root = root_of(each)

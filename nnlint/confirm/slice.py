@@ -83,6 +83,8 @@ class _Cut:
         self.asked: set[tuple[int, str]] = set()
         self.attributes: set[str] = set()
         """The names of the attributes that the slice asks of anything."""
+        self.weighed: set[int] = set()
+        """The statements that are being looked at, for whether they are plain."""
 
     def program(self) -> dict[str, Json]:
         main = self.file(Path(self.plan.filename))
@@ -318,10 +320,11 @@ class _Cut:
             grown = False
             for file in list(self.files.values()):
                 for scope in file.scopes.all:
-                    if scope.outer is not None and id(scope.node) in self.pruned:
+                    if id(scope.node) in self.pruned:
                         for each in scope.statements:
                             grown = self.keep_exit(file, scope, each) or grown
                             grown = self.keep_member(file, scope, each) or grown
+                            grown = self.keep_base(file, scope, each) or grown
 
     def keep_exit(self, file: _File, scope: Scope, statement: ast.stmt) -> bool:
         if not isinstance(statement, ast.Return | ast.Break | ast.Continue) or _point(statement) in file.kept:
@@ -344,6 +347,18 @@ class _Cut:
         self.keep(file, statement)
         return True
 
+    def keep_base(self, file: _File, scope: Scope, statement: ast.stmt) -> bool:
+        """Keep what an initializer needs to make an object of its base class: ``super().__init__()``."""
+        if _point(statement) in file.kept or not isinstance(scope.holder, ast.ClassDef):
+            return False
+        if getattr(scope.node, "name", "") != "__init__" or not isinstance(statement, ast.Expr):
+            return False
+        function = statement.value.func if isinstance(statement.value, ast.Call) else None
+        if not isinstance(function, ast.Attribute) or function.attr != "__init__":
+            return False
+        self.keep(file, statement)
+        return True
+
     def knows_why(self, file: _File, scope: Scope, statement: ast.stmt) -> bool:
         """Whether what is asked before a statement is reached needs no name that the slice lacks."""
         used = set().union(*(free_names(part, file.replaced) for part in header(statement)))
@@ -362,15 +377,37 @@ class _Cut:
                 return True
             bound = at.bindings.get(name)
             if bound:
-                return all(_point(statement) in file.kept for statement in bound)
+                return all(_point(each) in file.kept or self.is_plain(file, at, each) for each in bound)
             at = at.outer
         return True
+
+    def is_plain(self, file: _File, scope: Scope, statement: ast.stmt) -> bool:
+        """Whether a statement binds what is written there, counted from it or an option: it costs little to keep."""
+        if id(statement) in self.weighed:
+            return True
+        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            return False
+        if _parses_options(statement.value):
+            return True
+        if any(isinstance(node, ast.Call) for node in ast.walk(statement)):
+            return False
+        self.weighed.add(id(statement))
+        try:
+            return self.knows_why(file, scope, statement)
+        finally:
+            self.weighed.discard(id(statement))
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _parsed(text: str) -> tuple[ast.Module, Scopes, Rows]:
     tree = ast.parse(text)
     return tree, Scopes(tree), Rows(text)
+
+
+def _parses_options(node: ast.expr | None) -> bool:
+    """Whether an expression is what the command line gives: by default the defaults of the options."""
+    function = node.func if isinstance(node, ast.Call) else None
+    return isinstance(function, ast.Attribute) and function.attr in ("parse_args", "parse_known_args")
 
 
 def _parts(statement: ast.stmt, pruned: bool) -> Iterator[ast.AST]:

@@ -166,8 +166,15 @@ def _scenes(trace: Trace, run: Run, events: list[Event]) -> Iterator[tuple[Sourc
 
 def _is_about_rates(event: Event) -> bool:
     if isinstance(event, Build):
-        return isinstance(event.value, Object) and event.value.kind in ("optimizer", "scheduler")
+        if isinstance(event.value, Instance):
+            return _is_own_optimizer(event.value)
+        return event.value.kind in ("optimizer", "scheduler")
     return isinstance(event, (Step, SchedulerStep, SetRate))
+
+
+def _is_own_optimizer(value: Instance) -> bool:
+    """Whether an object is of a class of the repository that derives from an optimizer of torch."""
+    return any(path.startswith("torch.optim.") and "sched" not in path for path in value.cls.libraries())
 
 
 @dataclass(eq=False)
@@ -209,8 +216,8 @@ class _Planning:
     def _concerns(self, event: Event) -> bool:
         """Whether an event happens to the optimizer of the finding, or may do so."""
         if isinstance(event, Build):
-            if not isinstance(event.value, Object):
-                return False
+            if isinstance(event.value, Instance):
+                return self._is_ours(event.value)
             if event.value.kind == "optimizer":
                 return self._is_ours(event.value) or is_loop_dependent(event.value.arguments.get(1, "lr"))
             return self._may_be_ours(event.value.arguments.get(0, "optimizer"))
@@ -278,7 +285,7 @@ class _Planning:
             self.watch("scheduler", source, node)
             if self.schedule.horizon is not None and event.value is self.schedule.scheduler:
                 self.watch("horizon", source, self.schedule.horizon)
-        if not isinstance(event.value, Object) or event.value.kind != "optimizer":
+        if isinstance(event.value, Object) and event.value.kind != "optimizer":
             return
         self.watch("optimizer", source, node)
         rate = argument_of(node, 1, "lr")

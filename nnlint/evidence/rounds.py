@@ -66,6 +66,14 @@ Conditions = set[tuple[int, bool]]
 """Conditions by the identity of their tests and the outcomes they ask for."""
 
 
+def agree(one: Event, other: Event) -> bool:
+    """Whether two events may happen in the same execution: none is under the opposite of the other's conditions."""
+    taken = {id(condition.test): condition.outcome for condition in one.context.conditions}
+    return all(
+        taken.get(id(condition.test), condition.outcome) == condition.outcome for condition in other.context.conditions
+    )
+
+
 def conditions_of_training(events: Iterable[Event]) -> Conditions:
     """The conditions that optimizers step under: where they fail nothing is trained."""
     return {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from nnlint.symbolic import imports
+from nnlint.symbolic import imports, modes, registration
 from nnlint.symbolic.branches import join
 from nnlint.symbolic.call import Call
 from nnlint.symbolic.library import (
@@ -20,21 +21,27 @@ from nnlint.symbolic.library import (
     generators,
     grad_mode,
     kind_of,
+    layers,
     python,
 )
 from nnlint.symbolic.project import INSTALLED
 from nnlint.symbolic.scalar import is_numeric
 from nnlint.symbolic.scope import Frame
 from nnlint.symbolic.trace import (
+    Apply,
+    Average,
+    Break,
     Build,
     CallSite,
     Condition,
+    Drop,
     Forward,
     RandomUse,
     Reshape,
     Return,
     Sample,
     SetRate,
+    SetRequiresGrad,
     Store,
 )
 from nnlint.symbolic.values import (
@@ -73,13 +80,25 @@ MODULE_BASES = frozenset(
     "torch.jit.ScriptModule transformers.PreTrainedModel torch.nn.Sequential torch.nn.ModuleList "
     "torch.autograd.Function torchvision.models.ResNet".split()
 )
+
+FREEZING = re.compile(r"^requires?d?_?(grad|gradient)s?$|^trainable$")
+"""Attributes that are meant to freeze what they are set of."""
 """Library classes whose instances are called through ``forward``."""
+
+MEANS = ("numpy.mean", "numpy.average", "statistics.mean", "statistics.fmean")
+"""Functions that average a list."""
+
+MODEL_LIBRARIES = ("torchvision.models.", "timm.", "pretrainedmodels.", "torch.hub.")
+HEADS = ("fc", "classifier", "head", "heads", "last_linear")
+"""What the last layer of a model of these libraries is called."""
 
 REPEATS = 2
 """A function in which nothing but routine happens is followed this often in a run; then its value is unknown."""
+REPEATS_OF_MODELS = 4
+"""As :data:`REPEATS`, for the ``forward`` of a whole model: a GAN runs its discriminator three times a round."""
 CHEAP = 4
 """Steps up to which following a function costs nothing worth saving."""
-ROUTINE = (Build, Forward, RandomUse, Reshape, Store)
+ROUTINE = (Apply, Break, Build, Drop, Forward, RandomUse, Reshape, Store)
 """Events that a function may repeat without telling anything new."""
 
 REDUCED = {"values": 0, "indices": 1}
@@ -231,7 +250,9 @@ def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTN
     if isinstance(callee, Library):
         return call_library(executor, callee, arguments, node)
     if isinstance(callee, Attribute):
-        return call_attribute(executor, callee, arguments, node)
+        result = call_attribute(executor, callee, arguments, node)
+        modes.note_forward(executor, callee, arguments, result, node)
+        return result
     if isinstance(callee, Function):
         return follow(executor, callee, None, arguments, node)
     if isinstance(callee, Method):
@@ -249,7 +270,19 @@ def call(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTN
         return call_either(executor, callee, arguments, node)
     if isinstance(callee, Setting):
         return call(executor, callee.default, arguments, node)
-    return unknown_result(executor, callee, arguments, node)
+    result = unknown_result(executor, callee, arguments, node)
+    head = new_head(callee)
+    result = result if head is None else call(executor, head, Arguments((result,)), node)
+    modes.note_forward(executor, callee, arguments, result, node)
+    return result
+
+
+def new_head(model: Value) -> Value | None:
+    """The last layer that the script has given to a model of a library in the place of its own, None if it has not."""
+    if not isinstance(model, Unknown) or model.origin is None or not model.origin.op.startswith(MODEL_LIBRARIES):
+        return None
+    given = (model.attributes.get(name) for name in HEADS)
+    return next((head for head in given if isinstance(head, (Object, Instance))), None)
 
 
 def unknown_result(executor: Executor, callee: Value, arguments: Arguments, node: cst.CSTNode) -> Unknown:
@@ -275,6 +308,12 @@ def call_either(executor: Executor, callee: Choice, arguments: Arguments, node: 
         results.append(call(executor, value, arguments, node))
         executor.conditions = before
 
+    if sets_mode(callee):
+        # whichever of the two objects there is, its own mode is known afterwards
+        side(callee.yes, True)
+        side(callee.no, False)
+        return join(callee.test, results[0], results[1])  # type: ignore[no-any-return]
+
     def then() -> None:
         side(callee.yes, True)
 
@@ -284,6 +323,13 @@ def call_either(executor: Executor, callee: Choice, arguments: Arguments, node: 
     both(executor, callee.test, then, otherwise)
     result: Value = join(callee.test, results[0], results[1])
     return result
+
+
+def sets_mode(callee: Value) -> bool:
+    """Whether a callee is ``train`` or ``eval`` of something, or of one of several things."""
+    if isinstance(callee, Choice):
+        return sets_mode(callee.yes) and sets_mode(callee.no)
+    return isinstance(callee, Attribute) and callee.name in ("train", "eval")
 
 
 def any_of(values: list[Value]) -> Value:
@@ -307,6 +353,8 @@ def call_library(executor: Executor, callee: Library, arguments: Arguments, node
     path = callee.path
     site = Call(executor, executor.module.source, node, path, None, arguments)
     generators.note_call(site)
+    if path in MEANS and arguments.positional and isinstance(arguments.positional[0], Sequence):
+        executor.emit(Average, node, total=arguments.positional[0], count=None)
     handler = FUNCTIONS.get(path)
     if handler is not None:
         return handler(site)
@@ -411,7 +459,9 @@ def follow(
     if depth > CALL_DEPTH or recursive > 1:
         return unknown_result(executor, function, arguments, node)
     key = id(function.node)
-    if executor.repeats.get(key, 0) >= REPEATS and key not in executor.vital:
+    is_model = function.name == "forward" and all(site.function.name != "forward" for site in executor.calls)
+    most = REPEATS_OF_MODELS if is_model else REPEATS
+    if executor.repeats.get(key, 0) >= most and key not in executor.vital:
         return unknown_result(executor, function, arguments, node)
     executor.executed.add(key)
     names = bound_arguments(function, receiver, arguments)
@@ -444,16 +494,16 @@ def execute_body(
     executor.frame, executor.module = frame, frame.module
     executor.calls = (*executor.calls, CallSite(place, function))
     body, recording = function.node.body, executor.recording
-    decorated = next(filter(grad_mode.is_grad_mode, reversed(function.decorators)), None)
-    if decorated is not None:
-        grad_mode.enter(executor, decorated)
+    decorated = grad_mode.decorated(executor, function.decorators)
+    if decorated is not recording:
+        executor.put(executor, "recording", decorated)
     try:
         if isinstance(body, cst.BaseExpression):
             return executor.evaluate(body)
         executor.block(body)
     finally:
         executor.frame, executor.module, executor.calls, executor.round = outer
-        if decorated is not None:
+        if decorated is not recording:
             executor.put(executor, "recording", recording)
     if frame.yields:
         return Sequence("generator", [], True, any_of(frame.yields))
@@ -494,6 +544,8 @@ def instantiate(executor: Executor, cls: Class, arguments: Arguments, node: cst.
         if isinstance(after, Function):
             follow(executor, after, built, Arguments(), node)
     executor.emit(Build, node, value=built)
+    if is_module(cls):
+        registration.note_hidden(executor, built, node)
     return built
 
 
@@ -544,10 +596,15 @@ def _forward_key(module: Instance, arguments: Arguments) -> object:
 def call_object(executor: Executor, callee: Object, arguments: Arguments, node: cst.CSTNode) -> Value:
     """Call an object of a library: a layer, a criterion, a transform."""
     site = Call(executor, executor.module.source, node, callee.path, callee, arguments)
-    handler = LAYERS.get(callee.path) or OBJECT_METHODS.get((callee.kind, "__call__"))
-    if handler is not None:
-        return handler(site)
-    return unknown_result(executor, callee, arguments, node)
+    layer = LAYERS.get(callee.path)
+    handler = layer or OBJECT_METHODS.get((callee.kind, "__call__"))
+    result = unknown_result(executor, callee, arguments, node) if handler is None else handler(site)
+    if layer is not None and callee.path not in python.CONTAINERS:
+        operand = layers.given(site)
+        if result is not operand:
+            executor.emit(Apply, node, layer=callee, operand=operand, result=result)
+    modes.note_forward(executor, callee, arguments, result, node)
+    return result
 
 
 def call_method(executor: Executor, receiver: Value, name: str, args: list[Value], node: cst.CSTNode) -> Value:
@@ -626,6 +683,8 @@ def attribute(executor: Executor, receiver: Value, name: str, node: cst.CSTNode)
         found = receiver.attributes.get(name)
         if found is not None:
             return found
+        if name == "module" and receiver.name in modes.PARALLEL and receiver.children:
+            return receiver.children[0]
         if receiver.kind == "namespace":
             value = Unknown(name)
             receiver.attributes[name] = value
@@ -672,6 +731,9 @@ def attribute_of_instance(executor: Executor, receiver: Instance, name: str, nod
 def set_attribute(executor: Executor, receiver: Value, name: str, value: Value, node: cst.CSTNode) -> None:
     """``receiver.name = value``."""
     receiver = resolve_setting(receiver) or receiver
+    if FREEZING.search(name):
+        executor.emit(SetRequiresGrad, node, target=receiver, name=name, value=value)
+    registration.note_attached(executor, receiver, name, value, node)
     if isinstance(receiver, (Instance, Object)):
         executor.put(receiver.attributes, name, value)
     elif isinstance(receiver, Class):

@@ -15,7 +15,7 @@ from nnlint.symbolic.library import grad_mode
 from nnlint.symbolic.project import Project
 from nnlint.symbolic.scalar import truth
 from nnlint.symbolic.scope import Frame, Module
-from nnlint.symbolic.trace import CallSite, Condition, Context, Event, Run
+from nnlint.symbolic.trace import Accumulate, Break, CallSite, Condition, Context, Event, Run
 from nnlint.symbolic.values import (
     Arguments,
     Class,
@@ -78,6 +78,10 @@ class Executor:
         self.in_worker = False
         self.recording: bool | None = True
         """Whether autograd records, None if it cannot be told."""
+        self.modules: dict[object, Value] = {}
+        """Values nobody knows, and objects of libraries, that the script uses as modules, by what they are known by."""
+        self.modes: dict[object, bool | None] = {}
+        """The modes of such values."""
         self.unmodelled = 0
         """Statements that the reading itself stumbled over."""
 
@@ -216,9 +220,20 @@ def _expr(executor: Executor, node: cst.Expr) -> Flow:
 
 def _assign(executor: Executor, node: cst.Assign) -> Flow:
     value = executor.evaluate(node.value)
+    if executor.loops and isinstance(node.value, cst.BinaryOperation):
+        _assign_sum(executor, node, node.value, value)
     for target in node.targets:
         bind(executor, target.target, value)
     return None
+
+
+def _assign_sum(executor: Executor, node: cst.Assign, added: cst.BinaryOperation, result: Value) -> None:
+    """``total = total + value``, which is ``total += value`` in other words."""
+    origin = result.origin
+    if not isinstance(added.operator, cst.Add) or origin is None or origin.node is not added or len(origin.inputs) != 2:
+        return
+    if any(each.target.deep_equals(added.left) for each in node.targets):
+        _accumulate(executor, node, origin.inputs[0], origin.inputs[1], result)
 
 
 def _annotated(executor: Executor, node: cst.AnnAssign) -> Flow:
@@ -231,8 +246,17 @@ def _augmented(executor: Executor, node: cst.AugAssign) -> Flow:
     current = executor.evaluate(node.target)
     operand = executor.evaluate(node.value)
     op = expressions.AUGMENTED.get(type(node.operator), "")
-    bind(executor, node.target, expressions.combine(executor, op, current, operand, node))
+    result = expressions.combine(executor, op, current, operand, node)
+    if op == "+":
+        _accumulate(executor, node, current, operand, result)
+    bind(executor, node.target, result)
     return None
+
+
+def _accumulate(executor: Executor, node: cst.CSTNode, total: Value, value: Value, result: Value) -> None:
+    """Say that something grows in a loop, but for counters."""
+    if executor.loops and isinstance(value, (Tensor, Unknown)):
+        executor.emit(Accumulate, node, total=total, value=value, result=result)
 
 
 def _return(executor: Executor, node: cst.Return) -> Flow:
@@ -247,6 +271,8 @@ def _raise(executor: Executor, node: cst.Raise) -> Flow:
 
 
 def _break(executor: Executor, node: cst.Break) -> Flow:
+    if executor.loops:
+        executor.emit(Break, node)
     return "break"
 
 
@@ -276,6 +302,8 @@ def _with(executor: Executor, node: cst.With) -> Flow:
             bind(executor, item.asname.name, value)
         if grad_mode.is_grad_mode(value):
             grad_mode.enter(executor, value)
+        elif grad_mode.may_set(executor, item.item, value):
+            executor.put(executor, "recording", None)
     flow = executor.block(node.body)
     if executor.recording is not recording:
         executor.put(executor, "recording", recording)

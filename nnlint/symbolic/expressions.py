@@ -15,11 +15,12 @@ from nnlint.symbolic.library import BUILTINS, canonical, knows
 from nnlint.symbolic.library.products import binary
 from nnlint.symbolic.scalar import evaluate, is_numeric, operation, truth
 from nnlint.symbolic.scope import Deferred, Frame
-from nnlint.symbolic.trace import Condition
+from nnlint.symbolic.trace import Average, Condition
 from nnlint.symbolic.values import (
     LONGEST,
     Attribute,
     Batch,
+    Carried,
     Choice,
     Const,
     Function,
@@ -27,6 +28,7 @@ from nnlint.symbolic.values import (
     Library,
     Mapping,
     Object,
+    Operation,
     Origin,
     Sequence,
     Setting,
@@ -227,8 +229,18 @@ def _dict(executor: Executor, node: cst.Dict) -> Value:
     return Mapping(items, open_)
 
 
+def is_count(value: Value) -> bool:
+    """Whether a number is the length of something, or one that a loop has counted."""
+    if isinstance(value, Symbol):
+        measured = value.name.startswith("len(") or isinstance(value.of, (Object, Instance, Sequence, Attribute))
+        return measured or (value.origin is not None and value.origin.op == "left")
+    return isinstance(value, Carried) or (isinstance(value, Operation) and value.op == "+" and is_count(value.args[0]))
+
+
 def combine(executor: Executor, op: str, left: Value, right: Value, node: cst.CSTNode) -> Value:
     """``left op right``."""
+    if op == "/" and is_count(right):
+        executor.emit(Average, node, total=left, count=right)
     if is_numeric(left) and is_numeric(right):
         if op == "%" and isinstance(left, Const) and isinstance(left.value, str):
             return Unknown()

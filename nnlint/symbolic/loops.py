@@ -221,6 +221,7 @@ def batch(executor: Executor, loader: Object) -> Value:
     value: Value | None = None
     for candidate in datasets_of(dataset):
         value = calls.sample(executor, candidate, loader.origin.node if loader.origin else candidate.cls.node)
+    value = value or rows_of(dataset)
     if loader.arguments.get(6, "collate_fn") is not None:
         value = None
 
@@ -233,11 +234,33 @@ def batch(executor: Executor, loader: Object) -> Value:
             dims = item.shape.dims if item.shape is not None else None
             shape = Shape(None if dims is None else (size, *dims))
             return Unknown(item.name, shape, Batch(loader), origin=item.origin)
+        if isinstance(item, Const) and isinstance(item.value, (int, float)):
+            return Unknown(shape=Shape([size]), batch=Batch(loader))
         return Unknown(batch=Batch(loader))
 
     result = Unknown("", batch=Batch(loader)) if value is None else stacked(value)
     loader.attributes["__batch__"] = result
     return result
+
+
+def rows_of(dataset: Value | None) -> Sequence | None:
+    """A sample of a ``TensorDataset``, or of a subset of one: a row of each of its tensors."""
+    from nnlint.symbolic.values import Shape, shape_of
+
+    dataset = resolve_setting(dataset)
+    for _ in range(4):
+        if not isinstance(dataset, Object) or dataset.path != "torch.utils.data.Subset":
+            break
+        dataset = resolve_setting(next(iter(dataset.children), dataset.arguments.get(0, "dataset")))
+    if not isinstance(dataset, Object) or dataset.path != "torch.utils.data.TensorDataset" or dataset.arguments.star:
+        return None
+    rows: list[Value] = []
+    for tensor in dataset.arguments.positional:
+        if not isinstance(tensor, (Tensor, Unknown)):
+            return None
+        dims = shape_of(tensor).dims
+        rows.append(Unknown(tensor.name, Shape(dims[1:]) if dims else None, origin=tensor.origin))
+    return Sequence("tuple", rows) if rows else None
 
 
 def datasets_of(value: Value | None) -> list[Instance]:
@@ -455,7 +478,8 @@ def settle(executor: Executor, carried: list[Carried], left: Changes) -> None:
             if number.update is None:
                 number.update = after
             if not isinstance(after, Const):
-                executor.put(target, key, Symbol(key) if is_numeric(after) else after)
+                last = Symbol(key, origin=Origin("left", (number,), number.loop.source, number.loop.node))
+                executor.put(target, key, last if is_numeric(after) else after)
         elif key == "items" and isinstance(target, Sequence) and isinstance(before, list) and len(after) > len(before):
             executor.put(target, "open", True)
 

@@ -12,7 +12,7 @@ from typing import Any
 import libcst as cst
 
 from nnlint.source import Source
-from nnlint.symbolic import calls, loops
+from nnlint.symbolic import calls, loops, modes, registration
 from nnlint.symbolic.branches import changes, undo
 from nnlint.symbolic.executor import STEPS_PER_FILE, STEPS_PER_ROOT, STEPS_PER_SCRIPT, Executor, OutOfSteps
 from nnlint.symbolic.project import Project
@@ -57,7 +57,7 @@ class _Reading:
         self.executed: set[int] = set()
         self.instances: dict[int, _Instance] = {}
         self.steps = 0
-        self.result = Trace(source)
+        self.result = Trace(source, root=project.root)
 
     def trace(self) -> Trace:
         body = self.source.module.body
@@ -105,6 +105,7 @@ class _Reading:
     def finish(self, executor: Executor, *, keep_names: bool = False) -> None:
         """End a run. What it changed is taken back, but for the names of module level, which other runs need."""
         self.steps += executor.steps
+        modes.remember_parts(executor.run)
         if executor.unmodelled and self.result.truncated is None:
             self.result.truncated = f"{executor.unmodelled} statements could not be modelled"
         if executor.run.events or executor.run.script:
@@ -129,6 +130,8 @@ class _Reading:
         executor.executed.add(id(function.node))
         names = _root_names(executor, function, receiver)
         value = calls.execute_body(executor, function, receiver, names, executor.place(function.node), 1)
+        if function.name == "__init__" and isinstance(receiver, Instance) and calls.is_module(receiver.cls):
+            registration.note_hidden(executor, receiver, receiver.cls.node)
         if not isinstance(value, Const):
             calls.emit_return(executor, function, value, receiver)
 
@@ -228,6 +231,8 @@ def _built(executor: Executor, cls: Class) -> Instance:
         names = _root_names(executor, initializer, instance)
         calls.execute_body(executor, initializer, instance, names, executor.place(cls.node), 1)
         executor.conditions = ()
+        if calls.is_module(cls):
+            registration.note_hidden(executor, instance, cls.node)
     elif cls.lookup("__fields__") is not None:
         built = calls.instantiate(executor, cls, Arguments(star=True), cls.node)
         return built if isinstance(built, Instance) else instance

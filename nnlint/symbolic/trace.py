@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nnlint.rule import Place
     from nnlint.source import Source
     from nnlint.symbolic.values import Arguments, Function, Instance, Loop, Object, Value
@@ -90,6 +92,34 @@ class Build(Event):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Hide(Event):
+    """A module is built that holds modules in a plain list or dict, where torch does not look for them."""
+
+    module: Instance
+    attribute: str
+    hidden: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attach(Event):
+    """A layer that learns, or a parameter, becomes part of a module that was built before; ``before`` is replaced."""
+
+    module: Value
+    name: str
+    before: Value | None
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SetRequiresGrad(Event):
+    """``target.requires_grad`` is assigned, or an attribute of a similar ``name`` (``require_grad``, ``trainable``)."""
+
+    target: Value
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Mode(Event):
     """A module is put into train or eval mode (None: decided at run time)."""
 
@@ -108,6 +138,27 @@ class Forward(Event):
     arguments: Arguments
     result: Value
     training: bool | None = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Apply(Event):
+    """A single layer of ``torch.nn`` is called, by itself or in its turn of a ``Sequential``."""
+
+    layer: Object
+    operand: Value
+    result: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drop(Event):
+    """``torch.nn.functional.dropout`` or a relative is called; None for what it is not given.
+
+    ``star``: it may be given in ``*args`` or ``**kwargs``.
+    """
+
+    rate: Value | None
+    training: Value | None
+    star: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,6 +266,26 @@ class Store(Event):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Accumulate(Event):
+    """In a loop, something grows by a value that is no number: ``total += value``, ``values.append(value)``.
+
+    ``total`` is what it was before, ``result`` what it is then (None for a list).
+    """
+
+    total: Value
+    value: Value
+    result: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Average(Event):
+    """A total is divided by a length or by a number that a loop has counted; a list (``count`` None) is averaged."""
+
+    total: Value
+    count: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Return(Event):
     """A function that was followed or read as a root returns."""
 
@@ -233,9 +304,15 @@ class Fit(Event):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Save(Event):
-    """A checkpoint is written."""
+    """A checkpoint is written or copied, or weights are set aside in memory; ``by`` is the function that does it."""
 
     value: Value | None
+    by: str = "torch.save"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Break(Event):
+    """A loop is left by ``break``."""
 
 
 E = TypeVar("E", bound=Event)
@@ -265,6 +342,8 @@ class Trace:
     source: Source
     runs: list[Run] = field(default_factory=list)
     truncated: str | None = None
+    root: Path | None = None
+    """The root of the repository, None if nobody knows."""
 
     def of(self, kind: type[E]) -> Iterator[E]:
         """The events of a kind over all runs, in order."""

@@ -329,6 +329,8 @@ class Instance(Value):
     arguments: Arguments = field(default_factory=Arguments)
     training: bool | None = True
     """For modules: train (True) or eval (False) mode, None when unknown."""
+    parts: list[Value] = field(default_factory=list)
+    """For modules: what they held at the end of the run, which takes its changes back (see :mod:`.modes`)."""
 
 
 @dataclass(slots=True, eq=False)

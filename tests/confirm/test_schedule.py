@@ -90,6 +90,12 @@ BUGS: dict[str, tuple[str, tuple[str, ...], dict[str, str], str]] = {
         {"\n    scheduler.step()": "\n"},
         "none of the first 10 epochs steps the scheduler both ways: 640 steps in batches",
     ),
+    "early": (
+        "NN303",
+        (STEP, LOOP.replace(":\n", ":\n    scheduler.step()\n", 1)),
+        {"step_size=8": "step_size=80"},
+        "1 of the scheduler's rates is passed over, but the run trains at 0.01 all the same",
+    ),
 }
 
 
@@ -209,3 +215,12 @@ def test_known_data_sets_have_their_lengths(tmp_path: Path, repaired: Repaired) 
     assert answer["outcome"] == "confirmed"
     assert "the run makes 40 of the 100 steps" in str(answer["summary"])
     assert "the data set CIFAR10, of which only its 10,000 samples are known" in str(answer["stood_in"])
+
+
+def test_an_exit_that_is_not_run_is_said_not_to_be_taken(folder: Path, repaired: Repaired) -> None:
+    path = folder / "train.py"
+    made = "from cluster import late\nscheduler = MultiStepLR(optimizer, milestones=[10, 20, 30], gamma=0.1)\n"
+    path.write_text(f"{HEAD}{made}{IN_BATCHES}        if late():\n            break\n", encoding="utf-8")
+    answer = repaired(path, "NN302", {})
+    assert answer["outcome"] == "confirmed"
+    assert any("the loop is not left at train.py" in str(each) for each in answer["assumptions"])  # type: ignore[union-attr]

@@ -10,6 +10,7 @@ import pytest
 
 from nnlint.confirm.slice import CannotCut, cut
 from nnlint.confirm.texts import mend
+from nnlint.confirm.worker.job import Slice, parse_job
 from nnlint.diagnostic import Location, Span, TextEdit, TextFix
 from nnlint.experiment import Plan, WatchedSpan
 
@@ -43,12 +44,15 @@ def kept(
     path: Path, *anchors: Location, entry: str = "", watches: tuple[WatchedSpan, ...] = ()
 ) -> dict[str, list[str]]:
     """The first lines of the statements that a slice keeps, by the name of the file."""
-    program = cut(Plan("kind", str(path), str(path.parent), anchors, watches, entry), {})
-    result = {}
-    for file in program["files"]:  # type: ignore[union-attr]
-        lines = file["text"].split("\n")  # type: ignore[index,call-overload,union-attr]
-        result[Path(file["path"]).name] = [lines[row - 1].strip() for row, _ in file["keep"]]  # type: ignore[index,call-overload,arg-type]
-    return result
+    program = sliced(Plan("kind", str(path), str(path.parent), anchors, watches, entry))
+    return {
+        Path(file.path).name: [file.text.split("\n")[row - 1].strip() for row, _ in file.keep] for file in program.files
+    }
+
+
+def sliced(plan: Plan, *, mended: bool = False) -> Slice:
+    """The slice of a plan as the worker reads it."""
+    return parse_job({"kind": "kind", "program": cut(plan, {}, mended=mended), "settings": {}}).program
 
 
 def test_only_what_leads_to_the_anchor_stays(script: Write) -> None:
@@ -165,5 +169,34 @@ def test_what_a_fix_adds_is_kept(script: Write) -> None:
     train = script("train.py", "x = make()\ny = x + 1\n")
     added = TextEdit(Location(str(train), Span(2, 1, 2, 1)), "x = x * 2\n")
     plan = Plan("kind", str(train), str(train.parent), (place(train, "x + 1"),), mend=TextFix("", False, (added,)))
-    (file,) = cut(plan, {}, mended=True)["files"]  # type: ignore[misc,union-attr]
-    assert [2, 0] in file["keep"]  # type: ignore[index,call-overload,operator]
+    (file,) = sliced(plan, mended=True).files
+    assert (2, 0) in file.keep
+
+
+def test_a_loop_is_left_where_only_plain_names_and_options_decide_it(script: Write) -> None:
+    train = script(
+        "train.py",
+        """
+        import argparse
+        from elsewhere import late
+        parser = argparse.ArgumentParser()
+        args = parser.parse_args()
+        QUICK = True
+        done = 0
+        for epoch in range(9):
+            scheduler.step()
+            done += 1
+            if QUICK and done > 3:
+                break
+            if done > args.most:
+                break
+            if late():
+                break
+        """,
+    )
+    lines = kept(train, place(train, "scheduler.step()"))["train.py"]
+    assert "QUICK = True" in lines
+    assert "done += 1" in lines
+    assert "args = parser.parse_args()" in lines
+    assert lines.count("break") == 2
+    assert "if late():" not in lines

@@ -15,7 +15,7 @@ from .bench import Bench
 from .checkpoints import Checkpoints, the_same_everywhere
 from .command_line import without_arguments
 from .fingerprints import fingerprint, first_samples, is_loader
-from .generators import start, states
+from .generators import identities, start, states
 from .job import Job
 from .loading import is_unread, without_data, workers_of
 from .missing_sizes import without_sizes
@@ -133,6 +133,7 @@ class Drawn:
         checkpoint: the weights that are to be loaded and are not there; empty if there are none.
         missing: the first thing that failed on the way; empty if nothing did.
         stopped: whether that was the end of the run.
+        drawing: a layer that draws whenever it is called in training mode; empty if none is seen.
     """
 
     seen: dict[str, dict[str, Any]]
@@ -143,6 +144,7 @@ class Drawn:
     checkpoint: str
     missing: str
     stopped: bool
+    drawing: str
 
     def unlike(self, other: Drawn) -> list[str]:
         """The watches of which some part is another in the other process."""
@@ -175,7 +177,9 @@ def drawn_in_process(
         program = Program(job.program, bench)
         paths = {file.path for file in job.program.files}
         seeds = start(number, lambda: _user_line(paths), ignoring=ignoring)
+        program.builtins.update(identities(number))
         before = states()
+        layers = _layers_built()
         watching = _Watching(asked)
         program.see.update({name: watching.seeing(name) for name in asked.watches})
         program.see["training"] = _end
@@ -199,6 +203,7 @@ def drawn_in_process(
             "checkpoint": checkpoints.missing,
             "missing": program.why_missing() or stopped,
             "stopped": bool(stopped),
+            "drawing": next((type(layer).__name__ for layer in layers if _drops(layer)), ""),
             "notes": [bench.assumptions, bench.stood_in],
         }
 
@@ -320,6 +325,31 @@ def _lasts(value: Any) -> bool:
     if isinstance(value, (torch.nn.Module, torch.nn.Parameter)) or is_loader(value):
         return True
     return not isinstance(value, (torch.Tensor, bool, int, float, str))
+
+
+def _layers_built() -> list[Any]:
+    """The layers that are built from now on in this process, which must be one of its own."""
+    import torch
+
+    built: list[Any] = []
+    initialize = torch.nn.Module.__init__
+
+    def noting(self: Any, *args: Any, **kwargs: Any) -> None:
+        initialize(self, *args, **kwargs)
+        built.append(self)
+
+    torch.nn.Module.__init__ = noting
+    return built
+
+
+def _drops(layer: Any) -> bool:
+    """Whether a layer drops out or draws in training: dropout has its probability as ``p`` or ``dropout``."""
+    import torch
+
+    if isinstance(layer, (torch.nn.modules.dropout._DropoutNd, torch.nn.RReLU)):
+        return getattr(layer, "p", 1.0) > 0
+    share = getattr(layer, "dropout", 0.0)
+    return isinstance(share, float) and share > 0 and getattr(layer, "num_layers", 2) > 1
 
 
 def _kind(value: Any) -> tuple[str, str]:

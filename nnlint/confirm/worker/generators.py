@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib
+import numbers
 import os
 import random
 import sys
@@ -56,6 +57,23 @@ def start(number: int, place: Callable[[], str] = str, *, ignoring: bool = False
     seedings = Seedings(ignoring)
     _watch_seeding(seedings, place)
     return seedings
+
+
+def identities(number: int) -> dict[str, Callable[[Any], int]]:
+    """``hash`` and ``id`` as new processes give them, alike in those of one ``number``.
+
+    Python salts the hash of a text in every process, and objects lie at other addresses. Only the hash of a number, or
+    of a tuple of numbers, is always the same.
+    """
+    salt = int.from_bytes(_bytes(number, 6), "big")
+
+    def is_salted(value: Any) -> bool:
+        return any(map(is_salted, value)) if isinstance(value, tuple) else not isinstance(value, numbers.Number)
+
+    def salted(value: Any) -> int:
+        return hash(value) ^ salt if is_salted(value) else hash(value)
+
+    return {"hash": salted, "id": lambda value: id(value) + 16 * salt}
 
 
 def states() -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""The values that watched expressions have where the user's lines come to them: in the script, a function or a module."""
+"""The values of watched expressions where the user's lines come to them: in the script, a function or a module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from .supply import CLASSES, Supplied
 from .synthesis import prepare
 from .teaching import Attempt, Push, Teaching
 from .verdict import Inconclusive
-from .wanted import is_wanted, settled
+from .wanted import is_result, is_wanted, settled, tensor_of
 
 SHAPES = (
     ((BATCH, CLASSES), 32, True),
@@ -39,10 +39,28 @@ class Reached:
     supplied: list[Supplied] = field(default_factory=list)
 
 
-def at_the_watches(job: Job, slice_: Slice, bench: Bench, names: Sequence[str]) -> Reached:
+def at_the_watches(
+    job: Job,
+    slice_: Slice,
+    bench: Bench,
+    names: Sequence[str],
+    *,
+    scalars: Sequence[str] = (),
+    gradients: bool = False,
+    instead: Mapping[str, Callable[[], Any]] | None = None,
+) -> Reached:
     """The values of the watches ``names`` when the script, or the function that the entry names, first comes to all.
 
     What the lines lack is made up: tensors of several shapes, one after another.
+
+    Args:
+        job: the experiment.
+        slice_: the program to run.
+        bench: where it is run.
+        names: the watches.
+        scalars: those of them that are scalars if nobody knows better.
+        gradients: whether it matters what gradients come back to: data have none then, and may stay open.
+        instead: what the lines go on with in the place of what a watch saw.
 
     Raises:
         Inconclusive: the lines do not lead there, or to values that could not be had.
@@ -51,13 +69,14 @@ def at_the_watches(job: Job, slice_: Slice, bench: Bench, names: Sequence[str]) 
     program = Program(slice_, bench)
     for shape, side, classes in SHAPES:
         reached = Reached()
-        lines = Teaching(program, job.settings, Attempt(shape, side, classes, named=True), alone=False)
+        attempt = Attempt(shape, side, classes, named=True, only_results=gradients)
+        lines = Teaching(program, job.settings, attempt, alone=False)
         for name in names:
-            program.see[name] = _eye(name, reached, len(names))
+            program.see[name] = _eye(name, reached, len(names), name in scalars, (instead or {}).get(name))
         lesson = lines.lesson(Push())
         reached.supplied = lesson.supply.tensors
         lacking = next((reached.seen[name] for name in names if is_missing(reached.seen.get(name))), None)
-        opaque = any(is_wanted(value) for value in reached.seen.values())
+        opaque = any(is_wanted(value) and not (gradients and not is_result(value)) for value in reached.seen.values())
         if len(reached.seen) == len(names) and lacking is None and not opaque and not lesson.broken:
             return reached
         why = reason(lacking) if lacking is not None else ""
@@ -67,15 +86,17 @@ def at_the_watches(job: Job, slice_: Slice, bench: Bench, names: Sequence[str]) 
     raise Inconclusive(reasons[0])
 
 
-def _eye(name: str, reached: Reached, wanted: int) -> Callable[[Any], Any]:
+def _eye(
+    name: str, reached: Reached, wanted: int, scalar: bool, instead: Callable[[], Any] | None
+) -> Callable[[Any], Any]:
     def see(value: Any) -> Any:
         import torch
 
-        value = settled(value)
-        reached.seen[name] = value.detach().clone() if isinstance(value, torch.Tensor) else value
+        value = tensor_of(value, ()) if scalar else settled(value)
+        reached.seen[name] = value.clone() if isinstance(value, torch.Tensor) and value.grad_fn is not None else value
         if len(reached.seen) == wanted:
             raise Enough
-        return value
+        return value if instead is None else instead()
 
     return see
 
@@ -83,7 +104,7 @@ def _eye(name: str, reached: Reached, wanted: int) -> Callable[[Any], Any]:
 def note_supplied(reached: Reached, bench: Bench) -> None:
     """Say which tensors were made up."""
     for each in reached.supplied[:NAMED]:
-        bench.assume(f"{each.name} is a tensor of shape {tuple(each.leaf.shape)}")
+        bench.stand_in(f"{each.name}: made-up numbers of shape {tuple(each.leaf.shape)}")
 
 
 def prepared_module(job: Job, bench: Bench, name: str) -> tuple[Prepared, dict[str, Any]]:

@@ -13,6 +13,9 @@ from .guessing import BATCH, STEPS, NoGuess, guess
 CLASSES = 11
 """Scores of an example: no size that stands for anything else here."""
 
+RESULT = "(…)"
+"""What the path of the result of a call has in it."""
+
 _NUMBERS = re.compile(
     r"(^|\.)(cfg|config\w*|conf|args?|opts?|options?|hparams|params?|hps?|settings|flags?)(\.|\[)[^(]*$|"
     r"^self\.[^(]*$|(^|[._])(lr|epochs?|steps?|coe?f\w*|lambda\w*|lam|alpha|beta|gamma|rho|eps|tau|temperature|sigma|"
@@ -48,6 +51,7 @@ class Supply:
         classes: whether what is named like labels holds classes where nothing else tells.
         named: whether what is named like images or points has their shapes where nothing else tells.
         present: whether what may be missing is there: entries of mappings, attributes that are None at first.
+        only_results: whether arguments and batches are data, and only what a call gives begins a graph of gradients.
         scale: what free tensors are multiplied with.
         held: values from an earlier run that tensors have instead, by the order in which they are supplied.
     """
@@ -59,6 +63,7 @@ class Supply:
         classes: bool,
         named: bool = False,
         present: bool = False,
+        only_results: bool = False,
         scale: float = 1.0,
         held: dict[int, Any] | None = None,
     ) -> None:
@@ -69,6 +74,7 @@ class Supply:
         self.classes = classes
         self.named = named
         self.present = present
+        self.only_results = only_results
         self.scale = scale
         self.batch = BATCH
         self.steps = STEPS
@@ -130,7 +136,8 @@ class Supply:
         if value is None or tuple(value.shape) != demand.shape:
             value = self._drawn(demand)
         value = value.detach().clone()
-        if value.is_floating_point() and demand.kind != "ones":
+        is_data = self.only_results and RESULT not in path
+        if value.is_floating_point() and demand.kind != "ones" and not is_data:
             value.requires_grad_()
         self.tensors.append(Supplied(name, path, demand, value))
         # What the lines change in place must be no leaf.

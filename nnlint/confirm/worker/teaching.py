@@ -45,6 +45,7 @@ class Attempt:
     classes: bool
     named: bool = False
     present: bool = False
+    only_results: bool = False
 
 
 @dataclass(frozen=True)
@@ -303,10 +304,28 @@ def _opened(supply: Supply) -> Iterator[None]:
         return iter(_one_batch(_Batches(original, self), supply))
 
     DataLoader.__iter__, torch.nn.Module.register_buffer = batches, register_any
+    makers = {name: getattr(torch, name) for name in MAKERS}
+    for name, maker in makers.items():
+        setattr(torch, name, _handing_on(maker))
     try:
         yield
     finally:
         DataLoader.__iter__, torch.nn.Module.register_buffer = original, register
+        for name, maker in makers.items():
+            setattr(torch, name, maker)
+
+
+MAKERS = ("tensor", "as_tensor", "from_numpy")
+"""Functions that make tensors of arrays."""
+
+
+def _handing_on(maker: Callable[..., Any]) -> Callable[..., Any]:
+    """What nobody gives is a tensor if one is wanted, and need not be made one."""
+
+    def make(value: Any, *args: Any, **kwargs: Any) -> Any:
+        return value if type(value) is Wanted else maker(value, *args, **kwargs)
+
+    return make
 
 
 class _Batches:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .demands import ARITHMETIC, NUMBER, OPEN, Demand, demanded
-from .supply import Supply
+from .supply import RESULT, Supply
 
 _SAME = frozenset("to cuda cpu float double half bfloat16 detach clone contiguous type requires_grad_ long int".split())
 """Methods that keep the shape: what they are called on need not be known yet."""
@@ -270,6 +270,16 @@ def is_wanted(value: object) -> bool:
 def settled(value: Any) -> Any:
     """What a value has become, itself if it is no stand-in."""
     return value._value if type(value) is Wanted and value._value is not None else value
+
+
+def tensor_of(value: Any, shape: tuple[int, ...]) -> Any:
+    """The tensor of a shape that a stand-in becomes if it is nothing yet; itself if it is no stand-in."""
+    return value._become(Demand(shape)) if is_wanted(value) else settled(value)
+
+
+def is_result(value: Any) -> bool:
+    """Whether a stand-in is what a call gave."""
+    return type(value) is Wanted and RESULT in value._path
 
 
 def _known(value: Any) -> Any:

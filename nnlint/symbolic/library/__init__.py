@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nnlint.symbolic.call import Handler
 from nnlint.symbolic.library import (
+    dropping,
     frameworks,
     generators,
     grad_mode,
@@ -29,6 +30,7 @@ MODULES = (
     vision,
     frameworks,
     launchers,
+    dropping,
 )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import libcst as cst
 
 from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.scalar import truth
-from nnlint.symbolic.values import Const, Library, Object, Value
+from nnlint.symbolic.values import Choice, Class, Const, Function, Library, Method, Object, Unknown, Value
+from nnlint.symbolic.words import words_of
 
 if TYPE_CHECKING:
     from nnlint.symbolic.executor import Executor
@@ -56,6 +60,42 @@ def is_grad_mode(value: Value) -> bool:
 def enter(executor: Executor, value: Value) -> None:
     """``with torch.no_grad():``."""
     executor.put(executor, "recording", recording((value,)))
+
+
+SPEAKING = re.compile(r"grad|infer|eval|test|valid|freez|frozen|ctx|context(?!lib)|guard|scope", re.IGNORECASE)
+"""Names of context managers and decorators nobody can follow that may well decide whether autograd records."""
+
+BY_NAME = ("no_grad", "inference_mode", "set_grad_enabled", "enable_grad")
+
+
+def may_set(executor: Executor, node: cst.BaseExpression, value: Value) -> bool:
+    """Whether a context manager which is none of torch's own may decide whether autograd records."""
+    if isinstance(value, Choice):
+        return any(is_grad_mode(side) or may_set(executor, node, side) for side in (value.yes, value.no))
+    callee = executor.evaluate(node.func) if isinstance(node, cst.Call) else value
+    if isinstance(callee, Method):
+        callee = callee.function
+    if isinstance(callee, (Function, Class)):
+        return not words_of(callee.node).isdisjoint(BY_NAME)
+    if isinstance(callee, Library) and callee.path.startswith(("torch.", "builtins.")):
+        return callee.path.rpartition(".")[2] in BY_NAME
+    return any(SPEAKING.search(word) for word in words_of(node))
+
+
+def decorated(executor: Executor, decorators: Sequence[Value]) -> bool | None:
+    """What the decorators of a function make of the mode that it is called in."""
+    found = executor.recording
+    for decorator in reversed(decorators):
+        if is_grad_mode(decorator):
+            return recording((decorator,))
+        name = decorator.name if isinstance(decorator, Unknown) else ""
+        if isinstance(decorator, Library):
+            name = decorator.path.rpartition(".")[2]
+        if isinstance(decorator, Unknown) and decorator.origin is not None and decorator.origin.inputs:
+            name += getattr(decorator.origin.inputs[0], "name", "")
+        if re.search(r"grad|infer|eval", name, re.IGNORECASE):
+            found = None
+    return found
 
 
 def _of(mode: Value) -> bool | None:

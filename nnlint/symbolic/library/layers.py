@@ -59,7 +59,7 @@ def size_or_symbol(value: Value | None) -> Value:
 def keeps(call: Call) -> Value:
     """Layers that keep the shape: activations, dropout, most norms."""
     value = given(call)
-    result = call.tensor(shape_of(value), value)
+    result = call.tensor(shape_of(value), value, *([] if call.receiver is None else [call.receiver]))
     if isinstance(value, Tensor):
         result.integer = value.integer
     return result

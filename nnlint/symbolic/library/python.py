@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nnlint.symbolic import modes
 from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.scalar import OPERATORS, evaluate, is_numeric, operation
+from nnlint.symbolic.trace import Accumulate, Save
 from nnlint.symbolic.values import (
     Arguments,
     Attribute,
@@ -145,7 +147,9 @@ def _numeric(name: str) -> Handler:
 
             return bound_by_other(call)
         if name in ("int", "float", "round") and len(args) == 1 and isinstance(args[0], (Unknown, Symbol)):
-            return args[0]
+            computed = args[0].origin is not None and args[0].origin.op not in ("getattr", "getitem", "parameter")
+            # What was computed may be a tensor, of which only the number is left.
+            return Unknown(name=args[0].name, origin=call.origin(args[0])) if computed else args[0]
         return call.unknown()
 
     return apply
@@ -269,7 +273,19 @@ def _truth(call: Call) -> Value:
 
 
 def _deepcopy(call: Call) -> Value:
-    return _first(call)
+    copied = _first(call)
+    if _holds_weights(copied):
+        call.emit(Save, value=copied, by=call.path)
+    return modes.copy_of(call.executor, copied)
+
+
+def _holds_weights(value: Value) -> bool:
+    """Whether a value is a model, or its weights as ``state_dict`` gives them."""
+    if isinstance(value, Object):
+        return value.kind == "module"
+    if isinstance(value, Instance):
+        return any(path.startswith("torch.nn") for path in value.cls.libraries())
+    return value.origin is not None and value.origin.op == ".state_dict"
 
 
 def _math(name: str) -> Handler:
@@ -477,6 +493,9 @@ OBJECT_METHODS: dict[tuple[str, str], Handler] = {
 
 
 def _append(call: Call) -> Value:
+    value = call.get(0, "object")
+    if call.executor.loops and call.receiver is not None and isinstance(value, (Tensor, Unknown)):
+        call.emit(Accumulate, total=call.receiver, value=value, result=None)
     _grow(call, Sequence("list", list(call.arguments.positional[-1:])))
     return Const(None)
 

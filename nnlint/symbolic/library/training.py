@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nnlint.symbolic import modes
 from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.trace import (
     Backward,
@@ -27,6 +28,7 @@ from nnlint.symbolic.values import (
     Partial,
     Sequence,
     Symbol,
+    Tensor,
     Unknown,
     Value,
     resolve_setting,
@@ -214,7 +216,17 @@ def _minimize(call: Call) -> Value:
 
 
 def _variable(call: Call) -> Value:
-    return call.get(0, "data") or call.unknown()
+    """``Variable(x)``: x; with ``requires_grad=True`` a new leaf of the graph that has its numbers."""
+    data, requires = call.get(0, "data"), resolve_setting(call.get(1, "requires_grad"))
+    if not (isinstance(requires, Const) and requires.value is True):
+        return data or call.unknown()
+    if isinstance(data, Tensor):
+        leaf = call.tensor(data.shape, loss=data.loss, integer=data.integer)
+        leaf.batch, leaf.name = data.batch, data.name
+        return leaf
+    if isinstance(data, Unknown):
+        return Unknown(data.name, data.shape, data.batch, origin=call.origin())
+    return data or call.unknown()
 
 
 def _built(kind: str) -> Handler:
@@ -256,8 +268,8 @@ def _eval(call: Call) -> Value:
 def _set_mode(call: Call, training: bool | None) -> Value:
     receiver = call.receiver
     assert receiver is not None
-    if isinstance(receiver, (Instance, Object)):
-        call.executor.put(receiver, "training", training)
+    modes.use_as_module(call.executor, receiver)
+    modes.put_into(call.executor, receiver, training)
     call.emit(Mode, module=receiver, training=training)
     return receiver
 
@@ -275,6 +287,13 @@ def _unknown_mode(call: Call) -> Value:
         given = call.get(0, "mode")
         if given is None or (isinstance(given, Const) and isinstance(given.value, bool)):
             return _train(call)
+    return call.unknown()
+
+
+def _module_method(call: Call) -> Value:
+    """A method that nothing but modules have."""
+    if call.receiver is not None:
+        modes.use_as_module(call.executor, call.receiver)
     return call.unknown()
 
 
@@ -383,6 +402,18 @@ def _save(call: Call) -> Value:
     return Const(None)
 
 
+def _copy_file(call: Call) -> Value:
+    """``shutil.copyfile(checkpoint, best)``."""
+    call.emit(Save, value=None, by=call.path)
+    return call.unknown()
+
+
+def _save_module(call: Call) -> Value:
+    """``model.save_pretrained(folder)``, ``model.save(path)``."""
+    call.emit(Save, value=call.receiver, by=call.path)
+    return call.unknown()
+
+
 def _number(call: Call) -> Value:
     return Symbol(of=call.receiver)
 
@@ -396,6 +427,7 @@ FUNCTIONS: dict[str, Handler] = {
     "torch.utils.data.DataLoader": _loader,
     "torch.utils.data.random_split": _random_split,
     "torch.save": _save,
+    **{f"shutil.{name}": _copy_file for name in ("copy", "copy2", "copyfile")},
     "apex.amp.initialize": _amp_initialize,
     "apex.amp.scale_loss": lambda call: Unknown(origin=call.origin(*call.arguments.positional[:1])),
     "transformers.AdamW": _built("optimizer"),
@@ -434,6 +466,16 @@ OBJECT_METHODS: dict[tuple[str, str], Handler] = {
     ("unknown", "scale"): _unknown_scale,
     ("unknown", "train"): _unknown_mode,
     ("unknown", "eval"): _unknown_mode,
+    **{
+        (kind, name): _module_method
+        for kind in ("unknown", "module")
+        for name in ("parameters", "named_parameters", "modules", "named_modules")
+    },
+    **{
+        (kind, name): _save_module
+        for kind in ("unknown", "module", "instance")
+        for name in ("save_pretrained", "save_weights", "save_model", "save_checkpoint")
+    },
     ("unknown", "clip_grad_norm_"): _clip_gradients,
     ("unknown", "prepare"): _unknown_prepare,
     ("accelerator", "prepare"): _prepared,

@@ -379,7 +379,7 @@ def _note(lesson: Lesson | None, lines: Teaching, bench: Bench) -> None:
     for each in lesson.assumed:
         bench.assume(each)
     if any(each.name.startswith(UNKNOWN) for each in lesson.supply.tensors):
-        reasons = lines.program.losses[: lines.set_up] or ["its packages are missing"]
+        reasons = lines.program.losses[: lines.set_up] or lines.program.losses or ["its packages are missing"]
         bench.stand_in(f"what could not be set up: {reasons[0]}")
     shapes = {each.name: each.demand.shape for each in lesson.supply.tensors if not each.name.startswith(UNKNOWN)}
     for name, shape in list(shapes.items())[:MOST_NAMES]:

@@ -20,12 +20,16 @@ from typing import Any
 
 from ..bench import Bench
 from ..drawing import Asked, Drawn, drawn_in_process
+from ..generators import GENERATORS
 from ..job import Job
 from ..torchvision_operators import load_torchvision
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 LOADING = re.compile(r"load_state_dict|load_url|model_zoo|torch\.load|from_pretrained|pretrained|\.copy_\(")
 """Texts of a file that loads weights."""
+
+DROPPING = re.compile(r"\b(?:F|functional)\.(?:\w+_)?dropout\w*(?=\()")
+"""Functions that drop out: no layer tells of them."""
 
 
 def run(job: Job, bench: Bench) -> Verdict:
@@ -86,6 +90,12 @@ class _Repetition:
         """Whether the user's files speak of loading weights."""
         return any(LOADING.search(file.text) for file in self.job.program.files)
 
+    @property
+    def dropping(self) -> str:
+        """The function that drops out in the user's files; empty if there is none."""
+        found = (DROPPING.search(file.text) for file in self.job.program.files)
+        return next((each[0] for each in found if each), "")
+
     def drawn(self, number: int, *, option: int = 1, ignoring: bool = False) -> Drawn:
         return drawn_in_process(self.job, self.bench, self.asked, number, option=option, ignoring=ignoring)
 
@@ -121,16 +131,21 @@ class _Repetition:
         drawn = {self.asked.generator(name) for name in seen}
         if all(one.before[each] == one.after[each] for each in drawn if each in one.after):
             raise Inconclusive(f"two processes agree, where nothing was drawn: {told}")
-        differ = [each for each in sorted(drawn) if one.after.get(each) != two.after.get(each)]
-        later = [each for each in differ if each in self.asked.later]
+        unlike = [each for each in (*GENERATORS, "own") if each == "own" or one.after.get(each) != two.after.get(each)]
+        later = [each for each in unlike if each in self.asked.later]
         if later:
-            raise Inconclusive(f"two processes agree in {told}, but training goes on to draw from {later[0]}, unseeded")
+            whose = "a generator of its own" if later[0] == "own" else later[0]
+            raise Inconclusive(f"two processes agree in {told}, but training goes on to draw from {whose}, unseeded")
+        layer = one.drawing or self.dropping
+        if layer and "torch" in unlike:
+            raise Inconclusive(f"two processes agree in {told}, but {layer} draws in every step, unseeded")
+        differ = [each for each in unlike if each in drawn]
         if differ:
             return refuted(
                 f"two processes whose generators differ draw, and agree in what training starts from: {told}", **figures
             )
         figures["seeds"] = _seeds(one)
-        if one.seeds:
+        if any(each in function for each in drawn for function, _ in one.seeds):
             self.require_power(told)
             by = _by(one, self.asked.generator(seen[0]))
             return refuted(f"two processes draw the same: {told}; without {by} they do not", **figures)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..bench import Bench
 from ..job import Job
 from ..program import Program
-from ..rates import decays, parts, units
+from ..rates import decays, order, parts, units
 from ..rates.no_data import without_data
 from ..rates.rehearsal import Stage
 from ..verdict import Verdict
@@ -19,6 +19,7 @@ JUDGES: dict[str, Callable[[Stage], Verdict]] = {
     "too often": units.too_often,
     "too seldom": units.too_seldom,
     "twice": units.twice,
+    "early": order.early,
     "factor": parts.factor,
     "function": parts.function,
 }

@@ -1,4 +1,4 @@
-"""No data are loaded: loaders yield nothing, and data sets that everybody knows have no more than their lengths."""
+"""No data are loaded: loaders yield missing values, and data sets that everybody knows have only their lengths."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ..anything import Anything
 from ..bench import Bench
 from ..job import Job
 from ..torchvision_operators import load_torchvision
@@ -31,17 +32,27 @@ SPLITS: dict[str, dict[str, int]] = {
 
 @contextmanager
 def without_data(job: Job, bench: Bench) -> Iterator[None]:
-    """Loaders have lengths and yield nothing; the data sets of torchvision need not be there to have theirs."""
+    """Loaders have lengths and yield no data; the data sets of torchvision need not be there to have theirs."""
     import torch
 
     loader = torch.utils.data.DataLoader
     before = loader.__iter__
-    loader.__iter__ = lambda self: iter(())
+    loader.__iter__ = _batches
     try:
         with _known_lengths(job, bench):
             yield
     finally:
         loader.__iter__ = before
+
+
+def _batches(loader: Any) -> Iterator[Any]:
+    """As many missing values as a loader has batches; none where that is not known."""
+    try:
+        number = len(loader)
+    except (TypeError, NotImplementedError):
+        return
+    for _ in range(number):
+        yield Anything("no data are loaded")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NoReturn
 
 from ..anything import Anything, is_missing, reason
@@ -16,6 +17,7 @@ from ..bench import Bench
 from ..job import Job
 from ..program import Enough, Program, arguments_of
 from ..verdict import Inconclusive
+from .exits import exits_left_out
 
 LONGEST = 20_000
 """Batches that are gone through in a rehearsal; where a run has more, its epochs are cut short."""
@@ -34,12 +36,14 @@ RANGES = (range, list, tuple)
 class Round:
     """One round of the loop that the rate goes through: mostly an epoch.
 
-    ``rates`` are those at the steps of the optimizer, the highest of its groups each time; ``left_with`` is the rate
-    at the end of the round, and ``stepped`` how often the scheduler was stepped, by where.
+    ``rates`` are those at the steps of the optimizer, the highest of its groups each time, and ``counts`` the steps
+    that the scheduler says it has made by then, -1 where there is none; ``left_with`` is the rate at the end of the
+    round, and ``stepped`` how often the scheduler was stepped, by where.
     """
 
     number: Any
     rates: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     left_with: float = float("nan")
     stepped: dict[str, int] = field(default_factory=dict)
 
@@ -146,6 +150,8 @@ class Rehearsal:
         self.unknown = ""
         self.doubt = ""
         self.bench.stand_in("the model, the data and the steps of the optimizer: only what sets the rate is run")
+        for place in exits_left_out(self.job):
+            self.bench.assume(f"the loop is not left at {place}: what decides it is not run")
         self._fit()
 
     def course(self) -> Course:
@@ -413,9 +419,13 @@ class Rehearsal:
     def _trained(self) -> Any:
         if self.rounds and self.optimizer is not None:
             self.rounds[-1].rates.append(self._rate())
+            self.rounds[-1].counts.append(getattr(self.scheduler, "last_epoch", -1))
         return Anything("the optimizer was not stepped")
 
     def _stepped(self, where: str, value: Any) -> Any:
+        if where == "batch" and self.rounds and not self._watches("trained"):
+            self.bench.assume("the optimizer is stepped in every batch, as its scheduler is")
+            self._trained()
         if self.rounds:
             stepped = self.rounds[-1].stepped
             stepped[where] = stepped.get(where, 0) + 1
@@ -435,7 +445,7 @@ class Rehearsal:
             loader = self.lengths.get(name)
             if isinstance(loader, RANGES) or (loader is None and isinstance(value, RANGES)):
                 return value
-            return _Batches(self._number_of_batches(loader, value), shape)
+            return _Batches(self._number_of_batches(loader, _counted(value)), shape)
 
         return see
 
@@ -456,6 +466,14 @@ class Rehearsal:
         if all_of_them > few:
             self.bench.stand_in(f"epochs by their first {few} batches")
         return min(all_of_them, few)
+
+
+def _counted(value: Any) -> Any:
+    """As much of nothing as an iterator yields before it ends: ``islice(loader, 10)``; else the value itself."""
+    if is_missing(value) or not isinstance(value, Iterator) or _length(value) is not None:
+        return value
+    number = sum(1 for _ in islice(value, LONGEST))
+    return range(number) if 0 < number < LONGEST else value
 
 
 def _length(loader: Any) -> int | None:

@@ -1,0 +1,91 @@
+"""A few real iterations of the user's own loops, written down as events: what a rule says of their order is looked up.
+
+For authors of rules
+--------------------
+1. Plan it with :func:`nnlint.evidence.protocol.protocol`: it anchors the events of the run (forward, zero_grad,
+   backward, clipping, unscale, step, scheduler step, train/eval) with the calls on the way, and watches the loops so
+   that they can be cut short::
+
+       experiment = protocol(run, "stale-gradients", accused=backward.place, around=backward, settings={...})
+
+   ``accused`` are the lines that the finding is about, ``around`` the event whose loops must be gone through;
+   ``watches=(Watch("kept", place),)`` shows a check the values of further expressions, as ``record.seen["kept"]``.
+   The watch ``layers`` is one of modules or parameters: what it has shown is known by ``record.layers``.
+   Settings that this kind understands: ``batches`` (batches of a loader, 6 if it is not given), ``epochs`` (2).
+2. Write the check in a module of :mod:`..protocol.checks`, a family a module, and name it in the table there::
+
+       def stale_gradients(record: Record, settings: Mapping[str, Any]) -> Verdict: ...
+
+   It is a pure function of the :class:`~..protocol.record.Record` (read that module: it has all events with their
+   fields). ``record.need(Backward, 2)`` gives the events or says why they are not there; ``record.again(clear=True)``
+   runs the same lines once more with a healthy protocol, for a control. It returns ``confirmed(…)`` or ``refuted(…)``
+   with the figures, or raises ``Inconclusive``.
+
+How the lines are run
+---------------------
+What the slice can run is run: models of the user's own classes, real optimizers, real loaders over real tensors. What
+it lacks (data that are not there, packages that are not installed, arguments of a function that nobody calls) is a
+:class:`~..protocol.stand_in.StandIn`, which goes through any code, and carries a gradient to the parameters that it
+came from. A module that is given a stand-in is not entered: its result depends on all its parameters. Epochs are cut
+to 2, loaders to 6 batches. Statements of the loops that bind no name are run as well, for what they may do to the
+gradients. Where the lines ask a stand-in whether something is true the lines are run
+with both answers, and a verdict that depends on it is none. What of the lines fails is left out, and said.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..bench import Bench
+from ..job import Job
+from ..protocol.checks import check_named
+from ..protocol.record import Record
+from ..protocol.rehearsal import rehearse
+from ..verdict import Inconclusive, Verdict, inconclusive
+
+
+def run(job: Job, bench: Bench) -> Verdict:
+    """Go through the loops, and let the check that the finding names judge what happened.
+
+    Where a test asks for a value that nobody has the loops are gone through with both answers.
+    """
+    record = rehearse(job, bench)
+    first = _judged(job, record)
+    if not record.undecided:
+        return _given(first)
+    tests = ", ".join(_said(line) for line in record.undecided[:3])
+    other = _judged(job, rehearse(job, Bench(bench.device, bench.apart), answer=True))
+    if first.outcome == other.outcome or other.outcome == "inconclusive":
+        if first.outcome != other.outcome:
+            bench.assume(f"what is asked in {tests} is false")
+        return _given(first)
+    if first.outcome == "inconclusive":
+        bench.assume(f"what is asked in {tests} is true")
+        return other
+    raise Inconclusive(f"it depends on what is asked in {tests}, which is not known here")
+
+
+def _judged(job: Job, record: Record) -> Verdict:
+    if record.lost:
+        return inconclusive(record.lost[0])
+    try:
+        return check_named(job.settings["check"])(record, job.settings)
+    except Inconclusive as reason:
+        return inconclusive(str(reason))
+
+
+def _given(verdict: Verdict) -> Verdict:
+    """A verdict, as it is to be given.
+
+    Raises:
+        Inconclusive: it is none.
+    """
+    if verdict.outcome == "inconclusive" and not verdict.figures:
+        raise Inconclusive(verdict.summary)
+    return verdict
+
+
+def _said(line: Any) -> str:
+    path, row = line
+    return f"{os.path.basename(path)}:{row}"

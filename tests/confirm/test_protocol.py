@@ -1,0 +1,101 @@
+"""The protocol of a training loop, before and after the repair of a bug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from nnlint.verdict import Json
+
+pytest.importorskip("torch")
+
+Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
+
+BEGINNING = """\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 8), torch.randn(64, 1)
+model = nn.Linear(8, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+total = 0.0
+
+
+def first():
+    FIRST
+
+
+def last():
+    LAST
+
+
+for step in range(32):
+    loss = F.mse_loss(model(x), y)
+"""
+
+NEVER_CLEARED = """\
+    first()
+    loss.backward()
+    last()
+"""
+
+DISCARDED = """\
+    loss.backward()
+    first()
+    optimizer.zero_grad()
+    last()
+"""
+
+HELD = """\
+    optimizer.zero_grad()
+    loss.backward()
+    first()
+    last()
+    total += loss
+"""
+
+CLIPPED_TOO_LATE = """\
+    optimizer.zero_grad()
+    loss.backward()
+    first()
+    nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    last()
+"""
+
+SUMMED = """\
+    first()
+    loss.backward()
+    last()
+    if (step + 1) % 4 == 0:
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+
+NOTHING, STEP = "return None", "optimizer.step()"
+CASES = {
+    "NN205": (NEVER_CLEARED, (NOTHING, STEP), ("optimizer.zero_grad()", STEP)),
+    "NN206": (DISCARDED, (NOTHING, STEP), (STEP, STEP)),
+    "NN217": (HELD, (NOTHING, STEP), ("loss.detach_()", STEP)),
+    "NN304": (CLIPPED_TOO_LATE, (STEP, NOTHING), (NOTHING, STEP)),
+    "NN308": (SUMMED, ("model.eval()", NOTHING), ("loss.div_(4)", NOTHING)),
+}
+"""The body of a loop, the functions that it calls with a mistake in them, and without."""
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_repair_flips_the_verdict(code: str, repaired: Repaired, tmp_path: Path) -> None:
+    body, mistaken, healthy = CASES[code]
+    path = tmp_path / "train.py"
+    text = (
+        (BEGINNING + body)
+        .replace("    FIRST", f"    {mistaken[0]}  # first")
+        .replace("    LAST", f"    {mistaken[1]}  # last")
+    )
+    path.write_text(text, encoding="utf-8")
+    before = repaired(path, code, {})
+    after = repaired(path, code, {f"{mistaken[0]}  # first": healthy[0], f"{mistaken[1]}  # last": healthy[1]})
+    assert (before["outcome"], after["outcome"]) == ("confirmed", "refuted"), (before["summary"], after["summary"])
