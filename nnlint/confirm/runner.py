@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nnlint.confirm.worker.environment import worker_environment
-from nnlint.confirm.worker.wire import LONGEST, unpack
+from nnlint.confirm.worker.isolation.environment import worker_environment
+from nnlint.confirm.worker.process.wire import LONGEST, unpack
 from nnlint.verdict import Json, Outcome
 
 WORKER = Path(__file__).parent / "worker" / "__main__.py"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nnlint.confirm.runner import Laboratory
-from nnlint.confirm.worker import sandbox
+from nnlint.confirm.worker.isolation import sandbox
 from nnlint.verdict import Json
 from tests.confirm.worker import KINDS, job, python_in_container, python_of_its_own, said, stand_in_for_torch, workers
 

@@ -14,12 +14,12 @@ from nnlint.verdict import Json
 torch: Any = pytest.importorskip("torch")
 
 from nnlint.confirm.worker.bench import Bench  # noqa: E402 # needs torch
-from nnlint.confirm.worker.chart import chart  # noqa: E402
-from nnlint.confirm.worker.perturbation import fresh, rows_that_move  # noqa: E402
-from nnlint.confirm.worker.prepared import Prepared  # noqa: E402
+from nnlint.confirm.worker.building.prepared import Prepared  # noqa: E402
+from nnlint.confirm.worker.elements.chart import chart  # noqa: E402
+from nnlint.confirm.worker.elements.perturbation import fresh, rows_that_move  # noqa: E402
+from nnlint.confirm.worker.elements.views import View, brings_back, elements_apart  # noqa: E402
+from nnlint.confirm.worker.elements.witness import numbered, witness  # noqa: E402
 from nnlint.confirm.worker.verdict import Inconclusive  # noqa: E402
-from nnlint.confirm.worker.views import View, brings_back, elements_apart  # noqa: E402
-from nnlint.confirm.worker.witness import numbered, witness  # noqa: E402
 
 Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
 Verdicts = Callable[[Path], Mapping[tuple[str, int, str], str]]

@@ -16,10 +16,10 @@ from tests.confirm.harness import findings
 torch = pytest.importorskip("torch")
 
 from nnlint.confirm.worker.bench import Bench  # noqa: E402
-from nnlint.confirm.worker.comparison import difference, noise_between  # noqa: E402
+from nnlint.confirm.worker.building.comparison import difference, noise_between  # noqa: E402
 from nnlint.confirm.worker.job import parse_job  # noqa: E402
 from nnlint.confirm.worker.kinds import differential  # noqa: E402
-from nnlint.confirm.worker.surroundings import surroundings  # noqa: E402
+from nnlint.confirm.worker.setting.surroundings import surroundings  # noqa: E402
 from nnlint.confirm.worker.verdict import Inconclusive, Verdict, inconclusive  # noqa: E402
 
 Try = Callable[..., Verdict]

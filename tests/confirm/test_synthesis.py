@@ -16,14 +16,14 @@ torch = pytest.importorskip("torch")
 
 from nnlint.confirm.worker.anything import Anything  # noqa: E402
 from nnlint.confirm.worker.bench import Bench  # noqa: E402
-from nnlint.confirm.worker.guessing import BATCH, STEPS  # noqa: E402
+from nnlint.confirm.worker.building.guessing import BATCH, STEPS  # noqa: E402
+from nnlint.confirm.worker.building.literals import sides_in, tensors_written_in  # noqa: E402
+from nnlint.confirm.worker.building.prepared import Prepared  # noqa: E402
+from nnlint.confirm.worker.building.sketches import Sketch  # noqa: E402
+from nnlint.confirm.worker.building.synthesis import prepare, twin  # noqa: E402
 from nnlint.confirm.worker.job import parse_slice  # noqa: E402
-from nnlint.confirm.worker.literals import sides_in, tensors_written_in  # noqa: E402
-from nnlint.confirm.worker.prepared import Prepared  # noqa: E402
 from nnlint.confirm.worker.program import Program  # noqa: E402
-from nnlint.confirm.worker.sketches import Sketch  # noqa: E402
-from nnlint.confirm.worker.surroundings import surroundings  # noqa: E402
-from nnlint.confirm.worker.synthesis import prepare, twin  # noqa: E402
+from nnlint.confirm.worker.setting.surroundings import surroundings  # noqa: E402
 from nnlint.confirm.worker.verdict import Inconclusive  # noqa: E402
 
 HEADER = "import argparse\nimport torch\nfrom torch import nn\nimport torch.nn.functional as F\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from nnlint.confirm.worker.seccomp import CALLS
+from nnlint.confirm.worker.isolation.seccomp import CALLS
 from nnlint.verdict import Json
 
 KINDS = Path(__file__).parent / "kinds"
@@ -59,7 +59,7 @@ CONTAINER = """\
 #!{python}
 import os, sys
 sys.path.insert(0, {root!r})
-from nnlint.confirm.worker.seccomp import install
+from nnlint.confirm.worker.isolation.seccomp import install
 install({architecture}, {calls})
 os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 """

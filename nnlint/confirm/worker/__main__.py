@@ -24,7 +24,7 @@ def main() -> None:
     # The modules of the worker must not stand in the way of the user's.
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != folder]
     load(folder)
-    importlib.import_module(NAME + ".zygote").serve(jobs, answers)
+    importlib.import_module(NAME + ".process.zygote").serve(jobs, answers)
     # Nothing is left to do, and torch takes its time to be taken down.
     os._exit(0)
 

@@ -260,7 +260,7 @@ def _left_out(file: File) -> Callable[[str], Any]:
 
 
 def _load_torchvision() -> None:
-    from .torchvision_operators import load_torchvision
+    from .setting.torchvision_operators import load_torchvision
 
     load_torchvision()
 

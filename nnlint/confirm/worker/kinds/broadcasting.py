@@ -10,7 +10,7 @@ from typing import Any
 
 from ..bench import Bench
 from ..job import Job, Slice
-from ..reaching import at_the_watches, note_supplied
+from ..losses.reaching import at_the_watches, note_supplied
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 NAMES = ("left", "right")

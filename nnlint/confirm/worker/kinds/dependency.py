@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..accused_view import AccusedView, Reached, Script, See
 from ..bench import Bench
-from ..chart import chart
-from ..comparison import Difference, difference, noise_between
+from ..building.comparison import Difference, difference, noise_between
+from ..building.prepared import Prepared
+from ..elements.accused_view import AccusedView, Reached, Script, See
+from ..elements.chart import chart
+from ..elements.perturbation import fresh, rows_that_move
+from ..elements.there_and_back import Passage, passage
+from ..elements.weights import VARIATIONS, other_weights
+from ..elements.witness import Witness
 from ..job import Job
-from ..perturbation import fresh, rows_that_move
-from ..prepared import Prepared
-from ..there_and_back import Passage, passage
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
-from ..weights import VARIATIONS, other_weights
-from ..witness import Witness
 
 ROUNDING = 1e-5
 """Outputs that differ by less than this share of their largest value are the same, but for the order of summation."""

@@ -21,11 +21,11 @@ from typing import Any
 
 from ..anything import is_missing, reason
 from ..bench import Bench
-from ..comparison import Difference, difference, noise_between
+from ..building.comparison import Difference, difference, noise_between
+from ..building.prepared import Prepared, tensors_in
+from ..building.synthesis import prepare, said, twin
 from ..job import Job, Slice
-from ..prepared import Prepared, tensors_in
 from ..program import Enough, Program
-from ..synthesis import prepare, said, twin
 from ..verdict import Inconclusive, Verdict, confirmed, inconclusive, refuted
 
 VALUES = 8

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..bench import Bench
-from ..guessing import BATCH, STEPS
+from ..building.guessing import BATCH, STEPS
 from ..job import Job
+from ..losses.supply import CLASSES
+from ..losses.teaching import UNKNOWN, Attempt, Bounded, Lesson, Push, Teaching, strength
 from ..program import Program
-from ..supply import CLASSES
-from ..teaching import UNKNOWN, Attempt, Bounded, Lesson, Push, Teaching, strength
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 SHAPES = (

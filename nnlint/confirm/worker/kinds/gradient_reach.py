@@ -16,8 +16,8 @@ from typing import Any
 
 from ..bench import Bench
 from ..job import Job
-from ..reaching import Reached, at_the_watches, note_supplied
-from ..supply import RESULT
+from ..losses.reaching import Reached, at_the_watches, note_supplied
+from ..losses.supply import RESULT
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 MOST_NODES = 10_000

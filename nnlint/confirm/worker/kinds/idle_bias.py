@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..bench import Bench
-from ..comparison import difference, noise_between
+from ..building.comparison import difference, noise_between
+from ..building.prepared import Prepared
+from ..building.synthesis import prepare, said
 from ..job import Job
-from ..prepared import Prepared
 from ..program import Program
-from ..synthesis import prepare, said
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 ROUNDING = 1e-4

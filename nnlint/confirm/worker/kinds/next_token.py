@@ -12,9 +12,9 @@ from typing import Any
 
 from ..bench import Bench
 from ..job import Job
-from ..reaching import Reached, at_the_watches, note_supplied
+from ..losses.reaching import Reached, at_the_watches, note_supplied
+from ..losses.wanted import settled
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
-from ..wanted import settled
 
 PROBES = 6
 """Tokens that are changed, one at a time."""

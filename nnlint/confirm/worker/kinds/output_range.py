@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..bench import Bench
+from ..building.prepared import Prepared
+from ..building.synthesis import said, twin
+from ..elements.weights import VARIATIONS, other_weights
 from ..job import Job
-from ..prepared import Prepared
+from ..losses.reaching import at_the_watches, note_supplied, prepared_module
 from ..program import Program
-from ..reaching import at_the_watches, note_supplied, prepared_module
-from ..synthesis import said, twin
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
-from ..weights import VARIATIONS, other_weights
 
 TOLERANCE = 1e-3
 """How far a sum of probabilities may be from one; half precision adds up no better."""

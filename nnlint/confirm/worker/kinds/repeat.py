@@ -19,10 +19,10 @@ import re
 from typing import Any
 
 from ..bench import Bench
-from ..drawing import Asked, Drawn, drawn_in_process
-from ..generators import GENERATORS
+from ..draws.drawing import Asked, Drawn, drawn_in_process
+from ..draws.generators import GENERATORS
 from ..job import Job
-from ..torchvision_operators import load_torchvision
+from ..setting.torchvision_operators import load_torchvision
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 LOADING = re.compile(r"load_state_dict|load_url|model_zoo|torch\.load|from_pretrained|pretrained|\.copy_\(")

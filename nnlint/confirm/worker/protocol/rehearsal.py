@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ..bench import SEED, Bench
+from ..draws.loading import without_data
 from ..job import Job
-from ..loading import without_data
 from ..program import Enough, Program, arguments_of
 from ..verdict import Inconclusive
 from .instruments import instruments
@@ -537,7 +537,7 @@ class Rehearsal:
 def _load_torchvision(job: Job) -> None:
     """Load torchvision, if the lines need it, so that its data sets can be stood in for."""
     if any("torchvision" in file.text for file in job.program.files):
-        from ..torchvision_operators import load_torchvision
+        from ..setting.torchvision_operators import load_torchvision
 
         with suppress(Exception):
             # The user's lines will say what is wrong.

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..wanted import _unpacked
+from ..losses.wanted import _unpacked
 
 BATCH = 8
 """Examples in a batch that nobody gives."""

@@ -10,7 +10,7 @@ from typing import Any
 from ..anything import Anything
 from ..bench import Bench
 from ..job import Job
-from ..torchvision_operators import load_torchvision
+from ..setting.torchvision_operators import load_torchvision
 
 TRAIN_OR_TEST = {
     "MNIST": (60_000, 10_000),

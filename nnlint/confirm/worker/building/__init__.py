@@ -1,0 +1,1 @@
+"""Building the user's modules and finding inputs that they accept."""

@@ -1,0 +1,1 @@
+"""What a script draws at random until it trains, told apart by generator."""

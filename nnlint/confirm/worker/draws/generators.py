@@ -1,0 +1,177 @@
+"""The randomness and the clock that a process starts with, and who seeds its generators."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib
+import numbers
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..anything import is_missing, reason
+
+GENERATORS = ("torch", "numpy", "random")
+"""The global generators."""
+
+_STARTED = 1_700_000_000
+"""When the first process starts, in seconds since 1970: the clock goes on from there."""
+
+
+@dataclass
+class Seedings:
+    """The seeds set since a process started. With ``ignored`` they are noted and not set."""
+
+    ignored: bool = False
+    made: list[tuple[str, str]] = field(default_factory=list)
+    """The function that seeds, and the file and line that call it."""
+
+
+def start(number: int, place: Callable[[], str] = str, *, ignoring: bool = False) -> Seedings:
+    """Give this process, which must be one of its own, the randomness and the clock of a new process.
+
+    Processes of one ``number`` start alike in everything that may be taken for a seed: the global generators, what the
+    system gives as entropy, and the time. Those of two numbers differ in all of it.
+
+    Args:
+        number: which process it is.
+        place: names the line of the user that is being run.
+        ignoring: seeds are not set from now on.
+    """
+    _replace_entropy(number)
+    _replace_clock(number)
+    import torch
+
+    entropy = _bytes(number, 32)
+    torch.manual_seed(int.from_bytes(entropy[:8], "big") >> 1)
+    random.seed(entropy[8:16])
+    numpy = _numpy()
+    if numpy is not None:
+        numpy.random.seed(int.from_bytes(entropy[16:20], "big"))
+    seedings = Seedings(ignoring)
+    _watch_seeding(seedings, place)
+    return seedings
+
+
+def identities(number: int) -> dict[str, Callable[[Any], int]]:
+    """``hash`` and ``id`` as new processes give them, alike in those of one ``number``.
+
+    Python salts the hash of a text in every process, and objects lie at other addresses. Only the hash of a number, or
+    of a tuple of numbers, is always the same.
+    """
+    salt = int.from_bytes(_bytes(number, 6), "big")
+
+    def is_salted(value: Any) -> bool:
+        return any(map(is_salted, value)) if isinstance(value, tuple) else not isinstance(value, numbers.Number)
+
+    def salted(value: Any) -> int:
+        return hash(value) ^ salt if is_salted(value) else hash(value)
+
+    return {"hash": salted, "id": lambda value: id(value) + 16 * salt}
+
+
+def states() -> dict[str, str]:
+    """What the global generators will draw, as one short text each."""
+    import torch
+
+    found = {"torch": torch.get_rng_state().numpy().tobytes() if _numpy() else bytes(torch.get_rng_state().tolist())}
+    found["random"] = repr(random.getstate()).encode()
+    numpy = _numpy()
+    if numpy is not None:
+        _, keys, *position = numpy.random.get_state()
+        found["numpy"] = keys.tobytes() + repr(position).encode()
+    return {name: hashlib.sha256(state).hexdigest()[:16] for name, state in found.items()}
+
+
+def _numpy() -> Any:
+    with suppress(ImportError):
+        return importlib.import_module("numpy")
+    return None
+
+
+def _bytes(number: int, count: int, taken: int = 0) -> bytes:
+    return hashlib.shake_256(f"{number} {taken}".encode()).digest(count)
+
+
+def _replace_entropy(number: int) -> None:
+    """``os.urandom``, and what reads it: ``secrets``, ``uuid``, the generators of numpy that nobody seeds."""
+    taken = 0
+
+    def urandom(count: int) -> bytes:
+        nonlocal taken
+        taken += 1
+        return _bytes(number, count, taken)
+
+    os.urandom = urandom
+    random._urandom = urandom  # type: ignore[attr-defined]
+
+
+def _replace_clock(number: int) -> None:
+    """The time of day: processes of two numbers start more than a day apart, and in all of them it goes alike."""
+    begun = _STARTED + number * 90_061.25
+    asked = 0
+
+    def now() -> float:
+        # A clock that follows the real one would tell apart two processes that are to start alike.
+        nonlocal asked
+        asked += 1
+        return begun + asked / 1000
+
+    time.time = now
+    time.time_ns = lambda: int(now() * 10**9)
+    original = datetime.datetime
+
+    class Clock(original):  # type: ignore[misc,valid-type]
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return original.fromtimestamp(now(), tz)
+
+        @classmethod
+        def today(cls) -> Any:
+            return original.fromtimestamp(now())
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return original.fromtimestamp(now(), datetime.timezone.utc).replace(tzinfo=None)
+
+    datetime.datetime = Clock  # type: ignore[misc]
+
+
+def _watch_seeding(seedings: Seedings, place: Callable[[], str]) -> None:
+    import torch
+
+    for owner, name, spoken in (
+        (torch, "manual_seed", "torch.manual_seed"),
+        (torch.random, "manual_seed", "torch.manual_seed"),
+        (torch, "set_rng_state", "torch.set_rng_state"),
+        (torch.random, "set_rng_state", "torch.set_rng_state"),
+        (random, "seed", "random.seed"),
+        (random, "setstate", "random.setstate"),
+        (getattr(sys.modules.get("numpy"), "random", None), "seed", "np.random.seed"),
+        (getattr(sys.modules.get("numpy"), "random", None), "set_state", "np.random.set_state"),
+    ):
+        if owner is not None:
+            setattr(owner, name, _noting(getattr(owner, name), spoken, seedings, place))
+
+
+def _noting(seed: Callable[..., Any], spoken: str, seedings: Seedings, place: Callable[[], str]) -> Callable[..., Any]:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        where = place()
+        if any(map(is_missing, args)):
+            raise ValueError(reason(args[0]))
+        if where:
+            seedings.made.append((spoken, where))
+        if not seedings.ignored or not where:
+            return seed(*args, **kwargs)
+        import torch
+
+        return torch.default_generator if spoken == "torch.manual_seed" else None
+
+    noted.__name__ = getattr(seed, "__name__", spoken)
+    return noted

@@ -1,0 +1,1 @@
+"""Where a view puts the elements of a tensor, and what depends on it."""

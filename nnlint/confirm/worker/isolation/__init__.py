@@ -1,0 +1,1 @@
+"""What keeps an experiment from harming the machine: namespaces, filters, limits, a clean environment."""

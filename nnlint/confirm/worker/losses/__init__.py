@@ -1,0 +1,1 @@
+"""Making a loss go beyond its bound, and reading from its gradients what it teaches."""

@@ -1,0 +1,60 @@
+"""Modules that many experiments import, each taking its time: once one has, the next find them there already."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from .. import kinds
+from ..setting.torchvision_operators import load_torchvision
+
+
+def _load_dynamo() -> None:
+    importlib.import_module("torch._dynamo")
+
+
+SLOW: dict[str, Callable[[], None]] = {"torch._dynamo": _load_dynamo, "torchvision": load_torchvision}
+"""By name, how each is imported. The first step of an optimizer imports ``torch._dynamo``."""
+
+
+_hopeless: set[str] = set()
+"""Kinds that cannot be imported, which is for the experiment to say that needs them."""
+
+
+def loaded() -> list[str]:
+    """The slow modules that this process has imported."""
+    return [name for name in SLOW if name in sys.modules]
+
+
+def load(names: Iterable[str] = SLOW) -> None:
+    """Import slow modules, as far as they are there."""
+    missing = [name for name in names if name in SLOW and name not in sys.modules]
+    for name in missing:
+        # What is wrong with a module is for the experiment to say that needs it.
+        with suppress(Exception):
+            SLOW[name]()
+    if missing:
+        settle()
+
+
+def load_kinds() -> None:
+    """Import the kinds of experiments."""
+    names = (module.name for module in pkgutil.iter_modules(kinds.__path__, f"{kinds.__name__}."))
+    missing = [name for name in names if name not in sys.modules and name not in _hopeless]
+    for name in missing:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            _hopeless.add(name)
+    if missing:
+        settle()
+
+
+def settle() -> None:
+    """Keep the garbage collector of forked processes from touching, and so copying, what they share."""
+    gc.collect()
+    gc.freeze()
