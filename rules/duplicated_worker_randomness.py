@@ -146,10 +146,10 @@ def has_workers(loader: Object) -> bool:
 def copied_in(trace: Trace, run: Run, loader: Object) -> Copied | None:
     """What the workers of a loader draw alike."""
     for dataset in datasets(loader):
-        if not isinstance(dataset, Instance) or any(AWARE.search(code_of(cls)) for cls in dataset.cls.lineage()):
+        if not isinstance(dataset, Instance):
             continue
         copied = own_generator(dataset) or global_generator(trace, run, dataset)
-        if copied is not None:
+        if copied is not None and not any(AWARE.search(code_of(cls)) for cls in dataset.cls.lineage()):
             return copied
     return None
 

@@ -137,13 +137,15 @@ def records(evaluation: Evaluation) -> bool:
 
 def needs_gradients(evaluation: Evaluation) -> bool:
     """Whether the code of the evaluation, or of the model, has to do with gradients in any way."""
-    if NEEDED.search(evaluation.text) or SWITCHES.search(evaluation.text):
-        return True
     sources = {id(source): source for source, _ in evaluation.scopes}
     sources[id(evaluation.trace.source)] = evaluation.trace.source
     texts = [source.text for source in sources.values()]
     if any("volatile" in text for text in texts):
         return True
+    for pattern in (NEEDED, SWITCHES):
+        # Writing out what is run takes longer than a look at the whole files.
+        if any(map(pattern.search, texts)) and pattern.search(evaluation.text):
+            return True
     return not evaluation.is_trained and any(FROZEN.search(text) for text in texts)
 
 

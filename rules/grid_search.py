@@ -30,6 +30,9 @@ FEWEST = 6
 """Runs from which on a grid is a search; two by two is a comparison."""
 
 SPACES = ("linspace", "logspace", "geomspace")
+DEEPEST = 5
+"""Wrappers (enumerate, tqdm) around an iterable that are taken away."""
+
 WRAPPERS = ("tqdm", "list", "enumerate")
 GRIDS = {"GridSearchCV": (1, "param_grid"), "GridSampler": (0, "search_space")}
 """Classes that search a grid, and the argument that says which."""
@@ -184,7 +187,10 @@ def _nest(loop: cst.For) -> Iterator[cst.For]:
 def _axes_of_loop(loop: cst.For, values: dict[str, cst.BaseExpression]) -> list[Axis]:
     iterated = _looked_up(loop.iter, values) or loop.iter
     target: cst.CSTNode = loop.target
-    while isinstance(iterated, cst.Call) and _name(iterated.func) in WRAPPERS and iterated.args:
+    # A name may be bound to what wraps itself: `rates = tqdm(rates)`.
+    for _ in range(DEEPEST):
+        if not isinstance(iterated, cst.Call) or _name(iterated.func) not in WRAPPERS or not iterated.args:
+            break
         if _name(iterated.func) == "enumerate" and isinstance(target, cst.Tuple):
             target = target.elements[-1].value
         iterated = _looked_up(iterated.args[0].value, values) or iterated
