@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def operands(tree: ast.Module) -> list[tuple[ast.AST, str]]:
 
 def duplicate(tree: ast.Module, chance: random.Random) -> None:
     body = chance.choice(bodies(tree))
-    body.insert(chance.randrange(len(body) + 1), chance.choice(chance.choice(bodies(tree))))
+    body.insert(chance.randrange(len(body) + 1), deepcopy(chance.choice(chance.choice(bodies(tree)))))
 
 
 def delete(tree: ast.Module, chance: random.Random) -> None:
@@ -68,7 +69,7 @@ def swap(tree: ast.Module, chance: random.Random) -> None:
 
 def copy(tree: ast.Module, chance: random.Random) -> None:
     (node, name), (other, there) = chance.choice(operands(tree)), chance.choice(operands(tree))
-    setattr(node, name, getattr(other, there))
+    setattr(node, name, deepcopy(getattr(other, there)))
 
 
 def replace(tree: ast.Module, chance: random.Random) -> None:
@@ -95,7 +96,7 @@ def changed(text: str, chance: random.Random) -> Iterator[str]:
                 chance.choice(CHANGES)(tree, chance)
             after = ast.unparse(ast.fix_missing_locations(tree))
             ast.parse(after)
-        except (SyntaxError, RecursionError, ValueError):
+        except (SyntaxError, RecursionError, ValueError, IndexError):
             continue
         text = after
         yield text
