@@ -274,7 +274,7 @@ class _Watching:
                 else:
                     passing += self._loaded_here(loader)
                 if not passing:
-                    self.lost[name] = "they are loaded in the main process, and could not be read"
+                    self.lost[name] = "its data set could not be read"
 
     def _loaded_here(self, loader: Any) -> list[dict[str, str]]:
         """What is drawn for the first samples of a loader without workers; nothing if they cannot be loaded."""

@@ -184,6 +184,11 @@ class _Repetition:
         if not self.asked.of_blamed(self.drawn(1, ignoring=True).unlike(self.drawn(2, ignoring=True))):
             raise Inconclusive(f"two processes agree, and do so without any seed that is known: {told}")
 
+    @property
+    def given(self) -> list[str]:
+        """What the script must be given to find its data: the arguments that it insists on."""
+        return [note for note in self.bench.stood_in if note.startswith("the required argument ")]
+
     def require_all(self, one: Drawn) -> None:
         """Raise what is missing if not all that is drawn was seen."""
         packages = [f"{note}, is stood in for" for note in self.bench.stood_in if note.endswith("is not installed")]
@@ -191,9 +196,8 @@ class _Repetition:
         for name in self.asked.loaders:
             # A loader that is built under other conditions only is none of this run.
             if name in one.lost and name not in one.seen:
-                raise Inconclusive(
-                    f"no sample of the loader at {self.asked.place(name)} could be loaded: {one.lost[name]}"
-                )
+                why = "; ".join(filter(None, (one.lost[name], one.missing or "".join(self.given[:1]))))
+                raise Inconclusive(f"no sample of the loader at {self.asked.place(name)} could be loaded: {why}")
         for each in self.asked.drawn:
             wanted = {each["watch"], each["made"], *self.asked.loaders}
             if each["generator"] in self.asked.blamed and not wanted & one.seen.keys():
