@@ -218,7 +218,7 @@ def _subject(
 
 def _transforms(cls: Any, args: Any, kwargs: Any, control: Control) -> Callable[[Any, Any], Any]:
     """What a dataset of torchvision does to image and target, by torchvision's own hands."""
-    from torchvision.datasets.vision import StandardTransform  # type: ignore[import-not-found,unused-ignore]
+    from torchvision.datasets.vision import StandardTransform
 
     given = inspect.signature(cls).bind_partial(*args, **kwargs).arguments
     if given.get("transforms") is not None:

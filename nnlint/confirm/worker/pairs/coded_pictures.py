@@ -205,7 +205,7 @@ def _array(plane: Any) -> Any:
 
 def _pil(plane: Any, channels: int) -> Any:
     try:
-        from PIL import Image  # type: ignore[import-not-found,unused-ignore]
+        from PIL import Image
     except ImportError as error:
         raise Inconclusive("the package pillow is not installed") from error
     height, width = plane.shape

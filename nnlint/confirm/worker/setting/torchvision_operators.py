@@ -36,7 +36,7 @@ def load_torchvision() -> None:
                 return
             _declare(missing.group(1))
     if _definitions:
-        import torchvision  # type: ignore[import-not-found,unused-ignore]
+        import torchvision
 
         torchvision.extension._has_ops = lambda: True
 
