@@ -251,7 +251,7 @@ class Mixing(torch.nn.Module):  # type: ignore[misc,name-defined,unused-ignore]
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench("cpu", lambda work: work())
+    return Bench("cpu", lambda works: [work() for work in works])
 
 
 @pytest.mark.parametrize("integers", [False, True])

@@ -57,7 +57,7 @@ def plan(path: Path, fix: TextFix, entry: str, see: Sequence[str], through: Sequ
 def verdict(plan: Plan) -> Verdict:
     """What the kind says, without a process of its own."""
     job = {"kind": plan.kind, "program": cut(plan, {}), "mended": cut(plan, {}, mended=True)}
-    bench = Bench("cpu", lambda work: work())
+    bench = Bench("cpu", lambda works: [work() for work in works])
     with surroundings(bench, {}):
         try:
             settings = {**plan.settings, "constructions": constructions(plan, {})}

@@ -272,7 +272,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 
     there = tmp_path / "there.txt"
     there.write_text("one line", encoding="utf-8")
-    bench = Bench("cpu", lambda work: work())
+    bench = Bench("cpu", lambda works: [work() for work in works])
     missing: Any = Anything("the argument root is not given")
     with virtual_files(Stage((24, 40)), bench):
         assert there.read_text(encoding="utf-8") == "one line"

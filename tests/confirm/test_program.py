@@ -35,7 +35,7 @@ def make() -> Iterator[Make]:
         places = tuple(place(path, anchor) for anchor in anchors)
         plan = Plan("kind", str(path), str(path.parent), places, tuple(watches), entry)
         job = parse_job({"kind": "kind", "program": cut(plan, {}), "settings": {}})
-        return Program(job.program, Bench("cpu", lambda work: work()))
+        return Program(job.program, Bench("cpu", lambda works: [work() for work in works]))
 
     yield make
     for name in set(sys.modules) - modules:

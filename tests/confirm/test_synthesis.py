@@ -33,7 +33,7 @@ Make = Callable[..., Prepared]
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench("cpu", lambda work: work())
+    return Bench("cpu", lambda works: [work() for work in works])
 
 
 @pytest.fixture

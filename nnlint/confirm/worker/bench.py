@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 SEED = 20190425
@@ -14,7 +14,7 @@ SEED = 20190425
 class Bench:
     """What one experiment works with. ``device`` is a device string of torch: ``cpu``, ``cuda:0``, ``mps``."""
 
-    def __init__(self, device: str, apart: Callable[[Callable[[], Any]], Any]) -> None:
+    def __init__(self, device: str, apart: Callable[[Sequence[Callable[[], Any]]], list[Any]]) -> None:
         self.device = device
         self._apart = apart
         self._assumptions: dict[str, None] = {}
@@ -43,16 +43,14 @@ class Bench:
         other._assumptions.update(self._assumptions)
         other._stood_in.update(self._stood_in)
 
+    def another(self) -> Bench:
+        """A bench like this one that has noted nothing, for a trial whose notes may not count."""
+        return Bench(self.device, self._apart)
+
     def seed(self, number: int = 0) -> None:
         """Seed torch, ``random`` and, where it is loaded, numpy; every ``number`` is another seed."""
-        import torch
-
         random.seed(SEED + number)
-        if self.device == "cpu":
-            # torch.manual_seed would also ask every accelerator there may be, which takes its time.
-            torch.default_generator.manual_seed(SEED + number)
-        else:
-            torch.manual_seed(SEED + number)
+        seed_torch(SEED + number, self.device)
         numpy = sys.modules.get("numpy")
         if numpy is not None:
             numpy.random.seed(SEED + number)
@@ -63,4 +61,23 @@ class Bench:
         Raises:
             Inconclusive: the process ended without a result; what it raised as Inconclusive is raised here.
         """
-        return self._apart(work)
+        return self.each_apart(work)[0]
+
+    def each_apart(self, *works: Callable[[], Any]) -> list[Any]:
+        """The same for several pieces of work, at the same time where the machine has room for it.
+
+        Raises:
+            Inconclusive: as :meth:`apart` does, for the first of them that is inconclusive.
+        """
+        return self._apart(works)
+
+
+def seed_torch(seed: int, device: str) -> None:
+    """Seed the generators of torch that lines on a device may draw from."""
+    import torch
+
+    if device == "cpu":
+        # torch.manual_seed would also ask every accelerator there may be, which takes its time.
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -33,7 +33,7 @@ class File:
     pruned: tuple[tuple[int, int], ...]
     keep: tuple[tuple[int, int], ...]
     watches: tuple[Watched, ...]
-    imports: dict[tuple[int, str], str]
+    imports: dict[tuple[int, str], str] = field(compare=False)
     """The files of the slice that its imports mean, by the number of leading dots and the dotted name."""
 
 

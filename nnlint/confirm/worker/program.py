@@ -8,6 +8,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .anything import Anything, is_missing, reason
@@ -44,7 +45,7 @@ class Program:
         """What failed on the way, in the user's lines: ``train.py:12: FileNotFoundError: …``."""
         self.lost_at: dict[str, str] = {}
         """Why a statement was lost, by the file and the row it begins at: ``train.py:10``."""
-        self._code = {file.path: compile(operate(file), file.path, "exec") for file in slice_.files}
+        self._code = {file.path: _compiled(file) for file in slice_.files}
         self._files = {file.path: file for file in slice_.files}
         self._modules: dict[str, types.ModuleType] = {}
         for file in slice_.files:
@@ -248,6 +249,12 @@ class _Hooks:
             self._program.losses.append(said)
         self._program.lost_at.setdefault(f"{os.path.basename(self._file.path)}:{row}", said)
         return self._program.missing(said)
+
+
+@lru_cache(maxsize=256)
+def _compiled(file: File) -> types.CodeType:
+    """The code of a file: the same for every run of an experiment, and for the processes forked from it."""
+    return compile(operate(file), file.path, "exec")
 
 
 def _left_out(file: File) -> Callable[[str], Any]:

@@ -55,7 +55,7 @@ class Recorded:
 def recorded_calls(settings: Mapping[str, Any], bench: Bench, prepare: Prepare) -> Iterator[Recorded]:
     """The calls of a class, in the order of ``settings["constructions"]``, those of them that are reached."""
     for each in settings.get("constructions", ()):
-        notes = Bench(bench.device, bench.apart)
+        notes = bench.another()
         try:
             program = Program(parse_slice(each["program"]), notes)
             calls = _within(each, program, notes, prepare) if each["within"] else _in_script(each, program)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -156,28 +156,54 @@ class Drawn:
         return str(self.seen[name]["label"])
 
 
-def drawn_in_process(
-    job: Job, bench: Bench, asked: Asked, number: int, *, option: int = 1, ignoring: bool = False
-) -> Drawn:
-    """Run the slice in a process of its own. Processes of one ``number`` start alike.
+@dataclass(frozen=True)
+class Start:
+    """How a process begins. Those of one ``number`` begin alike.
+
+    Attributes:
+        number: which process it is.
+        option: the seed given on the command line, if the finding is about that.
+        ignoring: the seeds that the user's lines set are left out.
+    """
+
+    number: int
+    option: int = 1
+    ignoring: bool = False
+
+
+def drawn_in_processes(job: Job, bench: Bench, asked: Asked, starts: Sequence[Start]) -> list[Drawn]:
+    """Run the slice in processes of its own, one for each of ``starts``.
 
     Args:
         job: what to run.
         bench: where the notes go.
         asked: what is watched.
-        number: which process it is.
-        option: the seed given on the command line, if the finding is about that.
-        ignoring: the seeds that the user's lines set are left out.
+        starts: how each process begins.
 
     Raises:
-        Inconclusive: the process came to no end.
+        Inconclusive: a process came to no end.
     """
+    # Here, that it is not compiled in every process anew.
+    Program(job.program, bench)
+    found: list[Drawn] = []
+    for result in bench.each_apart(*(_drawing(job, bench, asked, each) for each in starts)):
+        assumptions, stood_in = result.pop("notes")
+        for note in assumptions:
+            bench.assume(note)
+        for note in stood_in:
+            bench.stand_in(note)
+        found.append(Drawn(**result))
+    return found
+
+
+def _drawing(job: Job, bench: Bench, asked: Asked, begin: Start) -> Callable[[], dict[str, Any]]:
+    """The work of one process: it gives the fields of :class:`Drawn`, and the ``notes`` of its bench."""
 
     def work() -> dict[str, Any]:
         program = Program(job.program, bench)
         paths = {file.path for file in job.program.files}
-        seeds = start(number, lambda: _user_line(paths), ignoring=ignoring)
-        program.builtins.update(identities(number))
+        seeds = start(begin.number, bench.device, lambda: _user_line(paths), ignoring=begin.ignoring)
+        program.builtins.update(identities(begin.number))
         before = states()
         layers = _layers_built()
         watching = _Watching(asked)
@@ -186,7 +212,7 @@ def drawn_in_process(
         program.supply.update({name: lambda: TOLD for name in asked.numbers})
         program.see.update({name: _always(outcome) for name, outcome in asked.chosen.items()})
         stopped = ""
-        options = {asked.option: option} if asked.option else {}
+        options = {asked.option: begin.option} if asked.option else {}
         with _stand_ins(bench, options) as checkpoints:
             try:
                 program.run()
@@ -207,13 +233,7 @@ def drawn_in_process(
             "notes": [bench.assumptions, bench.stood_in],
         }
 
-    result = bench.apart(work)
-    assumptions, stood_in = result.pop("notes")
-    for note in assumptions:
-        bench.assume(note)
-    for note in stood_in:
-        bench.stand_in(note)
-    return Drawn(**result)
+    return work
 
 
 @contextmanager

@@ -98,13 +98,13 @@ def _digest_of_tensor(tensor: Any) -> str:
 
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     try:
-        raw = flat.view(torch.uint8).numpy().tobytes()
+        raw = flat.view(torch.uint8).numpy()
     except (RuntimeError, TypeError):
         raw = repr(flat.tolist()).encode()
     return _digest(raw)
 
 
-def _digest(raw: bytes) -> str:
+def _digest(raw: Any) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..anything import is_missing, reason
+from ..bench import seed_torch
 
 GENERATORS = ("torch", "numpy", "random")
 """The global generators."""
@@ -33,7 +34,7 @@ class Seedings:
     """The function that seeds, and the file and line that call it."""
 
 
-def start(number: int, place: Callable[[], str] = str, *, ignoring: bool = False) -> Seedings:
+def start(number: int, device: str, place: Callable[[], str] = str, *, ignoring: bool = False) -> Seedings:
     """Give this process, which must be one of its own, the randomness and the clock of a new process.
 
     Processes of one ``number`` start alike in everything that may be taken for a seed: the global generators, what the
@@ -41,15 +42,14 @@ def start(number: int, place: Callable[[], str] = str, *, ignoring: bool = False
 
     Args:
         number: which process it is.
+        device: what the user's lines run on.
         place: names the line of the user that is being run.
         ignoring: seeds are not set from now on.
     """
     _replace_entropy(number)
     _replace_clock(number)
-    import torch
-
     entropy = _bytes(number, 32)
-    torch.manual_seed(int.from_bytes(entropy[:8], "big") >> 1)
+    seed_torch(int.from_bytes(entropy[:8], "big") >> 1, device)
     random.seed(entropy[8:16])
     numpy = _numpy()
     if numpy is not None:

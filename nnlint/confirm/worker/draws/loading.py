@@ -131,8 +131,9 @@ def present(dataset: Any, bench: Bench, count: int = SAMPLES) -> Any:
 def _torchvision_datasets() -> list[Any]:
     """The data sets of torchvision that read files in their initializers."""
     datasets = getattr(sys.modules.get("torchvision"), "datasets", None)
-    found = [getattr(datasets, name) for name in getattr(datasets, "__all__", ())]
-    return [each for each in found if isinstance(each, type)]
+    # Not by getattr: some names are imported when they are asked for, with all that they need.
+    found = {} if datasets is None else vars(datasets)
+    return [found[name] for name in found.get("__all__", ()) if isinstance(found.get(name), type)]
 
 
 def _readable(kind: Any, bench: Bench) -> Any:

@@ -55,7 +55,7 @@ def run(job: Job, bench: Bench) -> Verdict:
     if not record.undecided:
         return _given(first)
     tests = ", ".join(_said(line) for line in record.undecided[:3])
-    other = _judged(job, rehearse(job, Bench(bench.device, bench.apart), answer=True))
+    other = _judged(job, rehearse(job, bench.another(), answer=True))
     if first.outcome == other.outcome or other.outcome == "inconclusive":
         if first.outcome != other.outcome:
             bench.assume(f"what is asked in {tests} is false")

@@ -19,7 +19,7 @@ import re
 from typing import Any
 
 from ..bench import Bench
-from ..draws.drawing import Asked, Drawn, drawn_in_process
+from ..draws.drawing import Asked, Drawn, Start, drawn_in_processes
 from ..draws.generators import GENERATORS
 from ..job import Job
 from ..setting.torchvision_operators import load_torchvision
@@ -51,7 +51,7 @@ class _Repetition:
             self.bench.assume(
                 f"the number that is drawn at {self.asked.place(name)} is known, and the same in both runs"
             )
-        one = self.drawn(1)
+        one, two, again = self.drawn(Start(1), Start(2), Start(1))
         lost = next((one.lost[name] for name in self.asked.needed_seeds if name in one.lost), None)
         if lost is not None:
             raise Inconclusive(f"a seed could not be set: {lost}")
@@ -59,15 +59,14 @@ class _Repetition:
             raise Inconclusive("the seed that the script has is not set on the way to its training")
         if not one.seen:
             self.require_all(one)
-        two = self.drawn(2)
         unlike = self.asked.of_blamed(one.unlike(two))
         names = [name for name in unlike if not self.doubt(one, name)]
         if unlike and not names:
             raise Inconclusive(f"{self.spoken(one, unlike)}: {self.doubt(one, unlike[0])}")
         if not names:
             return self.effect_of_option(one, two) if self.asked.option else self.agreement(one, two)
-        again = one.unlike(self.drawn(1))
-        repeated = [name for name in names if name not in again]
+        by_chance = one.unlike(again)
+        repeated = [name for name in names if name not in by_chance]
         if not repeated:
             raise Inconclusive(f"two processes differ even where they start alike: {self.spoken(one, names)}")
         return self.difference(one, two, repeated)
@@ -96,8 +95,8 @@ class _Repetition:
         found = (DROPPING.search(file.text) for file in self.job.program.files)
         return next((each[0] for each in found if each), "")
 
-    def drawn(self, number: int, *, option: int = 1, ignoring: bool = False) -> Drawn:
-        return drawn_in_process(self.job, self.bench, self.asked, number, option=option, ignoring=ignoring)
+    def drawn(self, *starts: Start) -> list[Drawn]:
+        return drawn_in_processes(self.job, self.bench, self.asked, starts)
 
     # --- what comes out ----------------------------------------------------------------------------------------------
 
@@ -166,7 +165,7 @@ class _Repetition:
 
     def effect_of_option(self, one: Drawn, two: Drawn) -> Verdict:
         """Something seeds: whether it is the option."""
-        other = self.drawn(1, option=2)
+        (other,) = self.drawn(Start(1, option=2))
         options = f"{self.spoken_option(1)} and {self.spoken_option(2)}"
         names = one.unlike(other)
         if names:
@@ -181,7 +180,8 @@ class _Repetition:
 
     def require_power(self, told: str) -> None:
         """Raise if nothing would differ without the seeds."""
-        if not self.asked.of_blamed(self.drawn(1, ignoring=True).unlike(self.drawn(2, ignoring=True))):
+        one, two = self.drawn(Start(1, ignoring=True), Start(2, ignoring=True))
+        if not self.asked.of_blamed(one.unlike(two)):
             raise Inconclusive(f"two processes agree, and do so without any seed that is known: {told}")
 
     @property

@@ -122,7 +122,7 @@ def set_up(job: Job, bench: Bench) -> Experiment:
         for size in SIZES:
             failures: list[str] = []
             for arrangement in _arrangements(job, size):
-                trial = Bench(bench.device, bench.apart)
+                trial = bench.another()
                 try:
                     experiment = _arranged(job, trial, arrangement, extent)
                     _see_to_it(experiment)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection
+import signal
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from .. import reason
@@ -29,16 +31,26 @@ class Fork:
         self.loaded: set[str] = set()
         """The slow modules that work was seen to import."""
 
-    def __call__(self, work: Callable[[], Any]) -> Any:
-        """What ``work`` returns, if JSON can say it.
+    def __call__(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        """What each of ``works`` returns, if JSON can say it; they run at the same time if memory allows.
 
         An accelerator that this process has used already cannot be used by the work: CUDA does not survive a fork.
 
         Raises:
-            Inconclusive: the work was inconclusive, failed or ended its process.
+            Inconclusive: the first that was inconclusive, failed or ended its process.
         """
         if not hasattr(os, "fork"):
             raise Inconclusive("takes a second process, which this system cannot fork")
+        if len(works) > 1 and not has_room(len(works) * self._memory):
+            return [self._result_of(self._begin(work)) for work in works]
+        running = [self._begin(work) for work in works]
+        try:
+            return [self._result_of(running.pop(0)) for _ in works]
+        finally:
+            for each in running:
+                each.end()
+
+    def _begin(self, work: Callable[[], Any]) -> _Running:
         token = secrets.token_hex(16)
         receiver, sender = os.pipe()
         seconds = time_left()
@@ -50,18 +62,17 @@ class Fork:
                         os.close(descriptor)
                 keep_time(seconds)
                 worker = os.getpid()
-                result = self._result(work)
+                result = self._said(work)
                 # What the user's lines have forked gets here as well.
                 if os.getpid() == worker:
                     write(sender, pack(token, {**result, "loaded": warmth.loaded()}))
             finally:
                 os._exit(0)
         os.close(sender)
-        try:
-            message = _receive(receiver, token)
-        finally:
-            os.close(receiver)
-        _, status = os.waitpid(process, 0)
+        return _Running(process, receiver, token)
+
+    def _result_of(self, running: _Running) -> Any:
+        message, status = running.wait()
         if message is None:
             raise Inconclusive(reason.of_end(status, self._trace.read(), self._paths))
         self.loaded.update(message["loaded"])
@@ -69,13 +80,47 @@ class Fork:
             raise Inconclusive(message["inconclusive"])
         return message["value"]
 
-    def _result(self, work: Callable[[], Any]) -> dict[str, Any]:
+    def _said(self, work: Callable[[], Any]) -> dict[str, Any]:
         try:
             return {"value": work()}
         except Inconclusive as error:
             return {"inconclusive": str(error)}
         except BaseException as error:
             return {"inconclusive": reason.of_error(error, self._paths, self._memory)}
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Work that has begun: its process, and what its result comes from."""
+
+    process: int
+    receiver: int
+    token: str
+
+    def wait(self) -> tuple[dict[str, Any] | None, int]:
+        """The result, None if the process ended without one, and how the process ended."""
+        try:
+            message = _receive(self.receiver, self.token)
+        finally:
+            os.close(self.receiver)
+        return message, os.waitpid(self.process, 0)[1]
+
+    def end(self) -> None:
+        """End it: nobody wants the result any more."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process, signal.SIGKILL)
+        os.close(self.receiver)
+        os.waitpid(self.process, 0)
+
+
+def has_room(memory: int) -> bool:
+    """Whether there are so many bytes of memory, as far as the system tells."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            available = next(line for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return False
+    return int(available.split()[1]) << 10 >= memory
 
 
 def _receive(receiver: int, token: str) -> dict[str, Any] | None:

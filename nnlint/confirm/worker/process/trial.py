@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import kinds, reason
@@ -42,7 +42,9 @@ def inconclusive_answer(why: str) -> dict[str, Any]:
     return {"outcome": "inconclusive", "summary": why, "figures": {}, "assumptions": [], "stood_in": []}
 
 
-def verdict_on(message: Mapping[str, Any], device: str, apart: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
+def verdict_on(
+    message: Mapping[str, Any], device: str, apart: Callable[[Sequence[Callable[[], Any]]], list[Any]]
+) -> dict[str, Any]:
     """The verdict on the finding that a job is about, with what the bench has noted, as plain data."""
     bench = Bench(device, apart)
     if device.startswith("cuda"):

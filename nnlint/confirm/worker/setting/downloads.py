@@ -1,8 +1,10 @@
-"""Pretrained weights, which the network would have to bring: the initial ones stay."""
+"""What the network would bring: pretrained weights, where the initial ones stay, and data, which are missing."""
 
 from __future__ import annotations
 
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +34,12 @@ def without_downloads(bench: Bench) -> Iterator[None]:
         bench.stand_in(f"{PRETRAINED} ({url.rpartition('/')[2]}), which are not downloaded")
         return Absent()
 
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        # The network is closed; to say so at once spares looking names up and reading certificates.
+        raise urllib.error.URLError("experiments have no network")
+
     load = torch.nn.Module.load_state_dict
+    opening = urllib.request.urlopen
 
     def load_state_dict(self: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(state, Absent):
@@ -44,9 +51,11 @@ def without_downloads(bench: Bench) -> Iterator[None]:
     for module, name, _ in before:
         setattr(module, name, load_from_url)
     torch.nn.Module.load_state_dict = load_state_dict
+    urllib.request.urlopen = refuse
     try:
         yield
     finally:
         torch.nn.Module.load_state_dict = load
+        urllib.request.urlopen = opening
         for module, name, function in before:
             setattr(module, name, function)
