@@ -11,9 +11,11 @@ import libcst as cst
 
 from nnlint.evidence.figures import everything_in, learning_loops, measured_on
 from nnlint.evidence.loaders import anchor
+from nnlint.evidence.rates import PLATEAU
+from nnlint.evidence.rounds import stepped
 from nnlint.evidence.seeding import contains
 from nnlint.rule import Place
-from nnlint.symbolic.trace import Break, CallSite, Condition, Event, Forward, Run, Save, Trace
+from nnlint.symbolic.trace import Break, CallSite, Condition, Event, Forward, Run, Save, SchedulerStep, Trace
 from nnlint.symbolic.values import Carried, Choice, Loop, Operation, Setting, Symbol, Tensor, Unknown, Value
 from nnlint.symbolic.words import below
 
@@ -37,6 +39,26 @@ class Decision:
     def stops(self) -> bool:
         """Whether it ends the training."""
         return isinstance(self.event, Break)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adjustment:
+    """A rate that a scheduler lowers when a figure stands still; ``data`` is what it was measured on."""
+
+    event: SchedulerStep
+    loop: Loop
+    data: tuple[Value, ...]
+
+
+def adjustments(run: Run) -> Iterator[Adjustment]:
+    """The steps of schedulers that wait for a plateau, in the rounds of a loop that trains."""
+    for event in run.of(SchedulerStep):
+        loop = training_loop(run, event) if event.argument is not None else None
+        if loop is None or event.argument is None or not any(item.name in PLATEAU for item in stepped(event)):
+            continue
+        data = measured_on(event.argument)
+        if data:
+            yield Adjustment(event, loop, tuple(data))
 
 
 def decisions(run: Run) -> Iterator[Decision]:
@@ -137,5 +159,5 @@ def is_left_by(loop: Loop, node: cst.CSTNode) -> bool:
 
 
 def _holds(body: cst.CSTNode, node: cst.CSTNode) -> bool:
-    lines = (item for item in below(body) if isinstance(item, (cst.SimpleStatementLine, cst.SimpleStatementSuite)))
-    return any(small is node for line in lines for small in line.body)
+    lines = (item for item in below(body) if type(item) in (cst.SimpleStatementLine, cst.SimpleStatementSuite))
+    return any(small is node for line in lines for small in getattr(line, "body", ()))

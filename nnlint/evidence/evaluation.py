@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -15,7 +14,7 @@ from nnlint.diagnostic import Confidence
 from nnlint.evidence.gradients import function_of
 from nnlint.evidence.splits import Split, role_of_name, split_of
 from nnlint.source import Source
-from nnlint.symbolic.ancestry import parents
+from nnlint.symbolic.ancestry import made_of
 from nnlint.symbolic.loops import innermost_source
 from nnlint.symbolic.modes import holds, parts_of
 from nnlint.symbolic.trace import Backward, Event, Forward, Mode, Run, Step, Trace
@@ -243,7 +242,7 @@ def is_learned_from(evaluation: Evaluation) -> bool:
     run, forward = evaluation.run, evaluation.forward
     results = {id(each.result) for each in evaluation.forwards}
     for event in run.of(Backward):
-        if any(id(value) in results for value in ancestors(event.loss)):
+        if not results.isdisjoint(made_of(event.loss)):
             return True
     position = run.events.index(forward)
     here = function_of(forward)
@@ -254,17 +253,6 @@ def is_learned_from(evaluation: Evaluation) -> bool:
         and event.context.round == forward.context.round
         for event in run.events[position:]
     )
-
-
-def ancestors(value: Value, most: int = 3_000) -> Iterator[Value]:
-    """A value and what it was made of."""
-    stack, seen = [value], set[int]()
-    while stack and len(seen) < most:
-        item = stack.pop()
-        if id(item) not in seen:
-            seen.add(id(item))
-            yield item
-            stack += parents(item)
 
 
 # --- who calls it ----------------------------------------------------------------------------------------------------

@@ -242,11 +242,12 @@ def _assignments(source: Source) -> dict[int, str]:
     for node in below(source.module):
         target: cst.CSTNode | None = None
         value: cst.CSTNode | None = None
-        if isinstance(node, cst.Assign):
+        # By type: asking what a node of libcst is an instance of takes its time.
+        if type(node) is cst.Assign:
             target, value = node.targets[0].target, node.value
-        elif isinstance(node, cst.AnnAssign):
+        elif type(node) is cst.AnnAssign:
             target, value = node.target, node.value
-        elif isinstance(node, cst.DictElement):
+        elif type(node) is cst.DictElement:
             target, value = node.key, node.value
         if isinstance(value, cst.Call):
             name = _name(target)
@@ -275,6 +276,12 @@ def learning_loops(run: Run) -> frozenset[int]:
     return frozenset(id(loop) for event in learned for loop in event.context.loops)
 
 
+def loops_over(run: Run, loader: Value) -> list[Loop]:
+    """The loops of a run that go over a loader and in which something happens."""
+    loops = {id(loop): loop for event in run.events for loop in event.context.loops}
+    return [loop for loop in loops.values() if innermost_source(loop.iterates or Unknown()) is loader]
+
+
 def is_evaluation_loop(run: Run, loader: Value, loop: Loop | None, *, held_out: bool) -> bool:
     """Whether nothing is learned while a loop goes over a loader, and the data or the mode of the model say so.
 
@@ -284,12 +291,7 @@ def is_evaluation_loop(run: Run, loader: Value, loop: Loop | None, *, held_out: 
         loop: the loop; None for every loop over the loader.
         held_out: whether the data are known not to be for training.
     """
-    loops = {
-        id(each): each
-        for event in run.events
-        for each in event.context.loops
-        if each is loop or (loop is None and innermost_source(each.iterates or Unknown()) is loader)
-    }
+    loops = {id(each) for each in ([loop] if loop is not None else loops_over(run, loader))}
     if not loops or not learning_loops(run).isdisjoint(loops):
         return False
     inside = [event for event in run.of(Forward) if any(id(each) in loops for each in event.context.loops)]
@@ -307,21 +309,26 @@ AS_IT_IS = frozenset(
 def summands(event: Average) -> Iterator[tuple[Loop | None, Value]]:
     """What is added to the total in each round, with the loop; None for a list that is averaged."""
     count = event.count
-    listed = event.total if count is None else count.of if isinstance(count, Symbol) else None
-    if isinstance(listed, Sequence):
-        yield from ((None, item) for item in listed.items[-1:])
+    if isinstance(event.total, Sequence):
+        yield from ((None, item) for item in event.total.items[-1:])
         return
     total = bare(event.total)
     if isinstance(total, Operation) and total.op == "*" and isinstance(total.args[0], Const):
         total = bare(total.args[1])  # a share in percent
     if isinstance(total, Symbol) and total.origin is not None and total.origin.op == "left":
         total = total.origin.inputs[0]
-    if isinstance(total, Carried) and total.update is not None:
-        total = total.update
+    grown = total if isinstance(total, Carried) else None
+    if grown is not None and grown.update is not None:
+        total = grown.update
     parts = total.args if isinstance(total, Operation) and total.op == "+" else _operands(total)
+    listed = count.of if isinstance(count, Symbol) else None
+    if isinstance(listed, Sequence):
+        yield from ((None, item) for item in listed.items[-1:] if any(item is part for part in (total, *parts)))
     for carried, summand in (parts, parts[::-1]) if len(parts) == 2 else ():
         if isinstance(carried, Carried):
             yield carried.loop, summand
+        elif grown is not None and carried is grown.initial:
+            yield grown.loop, summand  # of a loop that never comes to a second round
 
 
 def _operands(value: Value) -> tuple[Value, ...]:

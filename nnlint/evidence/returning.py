@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import libcst as cst
 
-from nnlint.evidence.evaluation import ancestors, is_in_framework, is_inside_module
+from nnlint.evidence.evaluation import is_in_framework, is_inside_module
 from nnlint.evidence.gradients import function_of
 from nnlint.evidence.rounds import happens_by_default, last_reading
+from nnlint.symbolic.ancestry import made_of
 from nnlint.symbolic.modes import holds
 from nnlint.symbolic.trace import Backward, Event, Forward, Mode, Run, Step, Trace
 from nnlint.symbolic.values import Loop
@@ -32,7 +33,7 @@ class Unreturned:
 
 
 def unreturned(trace: Trace) -> Iterator[Unreturned]:
-    """Where training goes on in eval mode, each evaluation once."""
+    """Where training goes on in eval mode, each evaluation once; not in runs that were not read to their end."""
     seen: set[int] = set()
     for run in trace.runs:
         calls = [
@@ -40,7 +41,7 @@ def unreturned(trace: Trace) -> Iterator[Unreturned]:
             for event in run.of(Mode)
             if event.training is False and event.context.loops and happens_by_default(event)
         ]
-        if not calls or not any(isinstance(event, Step) for event in run.events):
+        if not calls or not run.whole or not any(isinstance(event, Step) for event in run.events):
             continue
         for call in islice(_once(calls), MOST):
             found = _unreturned(run, call)
@@ -84,7 +85,7 @@ def _concerns(event: Mode, call: Mode) -> bool:
     return holds(event.module, call.module) or holds(call.module, event.module)
 
 
-def is_learned(events: list[Event], forward: Forward) -> bool:
+def is_learned(events: Sequence[Event], forward: Forward) -> bool:
     """Whether a backward pass goes through the output of a forward pass.
 
     Where no loss tells what it was computed from, the order tells: it comes next in the function and its loops.
@@ -93,7 +94,7 @@ def is_learned(events: list[Event], forward: Forward) -> bool:
         return False
     backwards = [event for event in events if isinstance(event, Backward)]
     results = {id(event.result) for event in events if isinstance(event, Forward)}
-    traced = [{id(value) for value in ancestors(event.loss)} & results for event in backwards]
+    traced = [made_of(event.loss) & results for event in backwards]
     if all(traced):
         return any(id(forward.result) in found for found in traced)
     position = events.index(forward)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from nnlint.evidence.leaves import by_default
 from nnlint.symbolic.scalar import Assumptions, evaluate
@@ -10,14 +11,15 @@ from nnlint.symbolic.trace import Build, Condition, Event, Run, SchedulerStep, S
 from nnlint.symbolic.values import Const, Loop, Object, Unknown, Value, alternatives, resolve_setting
 
 
-def last_reading(run: Run, loop: Loop) -> list[Event]:
+@lru_cache(maxsize=8)
+def last_reading(run: Run, loop: Loop) -> tuple[Event, ...]:
     """The events of one round of a loop, as the last reading of its body, and of those inside it, saw them."""
     found: list[Event] = []
     for position, event in enumerate(run.events):
         loops = event.context.loops
         if loop in loops and all(each.reread is None or position >= each.reread for each in loops[loops.index(loop) :]):
             found.append(event)
-    return found
+    return tuple(found)
 
 
 def loops_of_rates(run: Run) -> list[Loop]:

@@ -82,11 +82,10 @@ def _below(path: Path | None, key: object) -> Path | None:
 def returned_names(node: cst.CSTNode) -> dict[int, list[str]]:
     """What the ``return`` statements of a function call the items of the tuples they return, by the number of items."""
     found: dict[int, list[str]] = {}
-
-    inner = [item for item in below(node) if isinstance(item, cst.FunctionDef) and item is not node]
+    inner = [item for item in below(node) if type(item) is cst.FunctionDef and item is not node]
     foreign = {id(item) for function in inner for item in below(function)}
     for item in below(node):
-        if isinstance(item, cst.Return) and id(item) not in foreign and isinstance(item.value, (cst.Tuple, cst.List)):
+        if type(item) is cst.Return and id(item) not in foreign and isinstance(item.value, (cst.Tuple, cst.List)):
             found[len(item.value.elements)] = [spoken(element.value) for element in item.value.elements]
     return found
 

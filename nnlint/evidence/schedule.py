@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, takewhile
 
@@ -124,7 +124,7 @@ def _outlives(run: Run, loop: Loop, change: Change) -> bool:
     return bool(around) and (built is None or any(each not in built.context.loops for each in around))
 
 
-def _changes(run: Run, loop: Loop, events: list[Event]) -> Iterator[Change]:
+def _changes(run: Run, loop: Loop, events: Sequence[Event]) -> Iterator[Change]:
     """What changes the rates in a round of a loop."""
     for event in events:
         if isinstance(event, SetRate):
@@ -147,7 +147,7 @@ def _built_before(run: Run, loop: Loop) -> Value | None:
     return outside[-1].value if outside else None
 
 
-def _course(loop: Loop, rounds: int, events: list[Event], changes: list[Change]) -> Course | None:
+def _course(loop: Loop, rounds: int, events: Sequence[Event], changes: list[Change]) -> Course | None:
     try:
         replay = _Replay(loop, events, changes)
         rates = tuple(islice(replay.rates(), rounds))
@@ -169,7 +169,7 @@ def _course(loop: Loop, rounds: int, events: list[Event], changes: list[Change])
 class _Replay:
     """One round of a loop, run over and over with numbers."""
 
-    def __init__(self, loop: Loop, events: list[Event], changes: list[Change]) -> None:
+    def __init__(self, loop: Loop, events: Sequence[Event], changes: list[Change]) -> None:
         self.loop = loop
         self.first, self.stride = _numbering(loop)
         self.training = conditions_of_training(events)

@@ -168,7 +168,7 @@ def as_draw(event: Event) -> RandomUse | None:
 
 
 CLOCKS = re.compile(
-    r"^(?:time\.\w+|datetime\.datetime\.\w+|datetime\.\w+|random\.\w+|numpy\.random\.\w+|os\.urandom|secrets\.\w+"
+    r"^(?:time\.\w+|datetime\.datetime\.\w+|datetime\.\w+|random\.\w+|numpy\.random\.\w+|os\.urandom|os\.getp?pid|secrets\.\w+"
     r"|torch\.seed|torch\.randint|uuid\.\w+)$"
 )
 """Functions that give another number in every run."""
@@ -327,4 +327,4 @@ def seed_before(seeding: Seeding, draw: RandomUse, generators: Sequence[str]) ->
 
 def calls_in(node: cst.CSTNode) -> Iterator[cst.Call]:
     """Every call below a node."""
-    return (item for item in below(node) if isinstance(item, cst.Call))
+    return (item for item in below(node) if type(item) is cst.Call)

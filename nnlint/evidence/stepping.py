@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,7 +57,7 @@ def steppings(run: Run) -> Iterator[Stepping]:
                 )
 
 
-def _by_scheduler(events: list[Event]) -> dict[int, list[SchedulerStep]]:
+def _by_scheduler(events: Sequence[Event]) -> dict[int, list[SchedulerStep]]:
     """The steps of each scheduler, by its identity."""
     groups: dict[int, list[SchedulerStep]] = {}
     for event in events:

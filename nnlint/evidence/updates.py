@@ -166,7 +166,7 @@ def _loop_of(run: Run, step: Step, rounds: dict[int, tuple[Event, ...]]) -> Loop
     """The innermost loop around a step in whose rounds gradients are computed before it."""
     for loop in reversed(step.context.loops):
         if id(loop) not in rounds:
-            rounds[id(loop)] = tuple(last_reading(run, loop))
+            rounds[id(loop)] = last_reading(run, loop)
         events = rounds[id(loop)]
         if step in events and any(isinstance(event, Backward) for event in events[: events.index(step)]):
             return loop

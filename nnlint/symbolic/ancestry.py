@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as Table
+from functools import lru_cache
+from typing import Any
 
 from nnlint.symbolic.values import (
     Attribute,
@@ -35,33 +37,38 @@ def parents(value: Value, assumed: Assumed | None = None) -> list[Value]:
     Of a choice whose test is ``assumed`` to have come out one way, only that side.
     """
     found: list[Value] = [] if value.origin is None else list(value.origin.inputs)
-    if isinstance(value, Choice):
+    if type(value) is Choice:
         outcome = None if assumed is None or value.test is None else assumed.get(id(value.test))
         if outcome is None:
             found += [part for part in (value.test, value.yes, value.no) if part is not None]
         else:
             found.append(value.yes if outcome else value.no)
-    elif isinstance(value, Operation):
-        found += value.args
-    elif isinstance(value, (Setting, Carried)):
-        found.append(value.default if isinstance(value, Setting) else value.initial)
-    elif isinstance(value, Sequence):
-        found += [*value.items, *([value.element] if value.element is not None else [])]
-    elif isinstance(value, Mapping):
-        found += [*value.items.values(), *([value.default] if value.default is not None else [])]
-    elif isinstance(value, Wrapped):
-        found += value.sources
-    elif isinstance(value, (Method, Attribute)):
-        found.append(value.receiver)
-    elif isinstance(value, Partial):
-        found += [value.function, *value.args, *value.kwargs.values()]
-    elif isinstance(value, Object):
-        found += [*value.arguments.positional, *value.arguments.keywords.values(), *value.children]
-    elif isinstance(value, Instance):
-        found += value.attributes.values()
-    elif isinstance(value, Unknown) and value.items:
-        found += value.items.values()
+        return found
+    parts = _PARTS.get(type(value))
+    if parts is not None:
+        found += parts(value)
     return found
+
+
+_PARTS: dict[type, Callable[[Any], Iterable[Value]]] = {
+    Operation: lambda value: value.args,
+    Setting: lambda value: (value.default,),
+    Carried: lambda value: (value.initial,),
+    Sequence: lambda value: value.items if value.element is None else (*value.items, value.element),
+    Mapping: lambda value: [*value.items.values(), *([] if value.default is None else [value.default])],
+    Wrapped: lambda value: value.sources,
+    Method: lambda value: (value.receiver,),
+    Attribute: lambda value: (value.receiver,),
+    Partial: lambda value: (value.function, *value.args, *value.kwargs.values()),
+    Object: lambda value: (
+        *value.arguments.positional,
+        *value.arguments.keywords.values(),
+        *value.children,
+    ),
+    Instance: lambda value: value.attributes.values(),
+    Unknown: lambda value: value.items.values() if value.items else (),
+}
+"""What values of a type hold. By type, for speed: nothing is asked more often."""
 
 
 def ancestors(
@@ -80,3 +87,9 @@ def ancestors(
             if id(parent) not in seen:
                 seen.add(id(parent))
                 queue.append(parent)
+
+
+@lru_cache(maxsize=64)
+def made_of(value: Value) -> frozenset[int]:
+    """The identities of the value and of everything it was made of; for losses, which many rules ask about."""
+    return frozenset(map(id, ancestors(value)))

@@ -24,6 +24,7 @@ from nnlint.symbolic.library import (
     layers,
     python,
 )
+from nnlint.symbolic.library.comparisons import bound_by
 from nnlint.symbolic.project import INSTALLED
 from nnlint.symbolic.scalar import is_numeric
 from nnlint.symbolic.scope import Frame
@@ -33,8 +34,10 @@ from nnlint.symbolic.trace import (
     Break,
     Build,
     CallSite,
+    Clip,
     Condition,
     Drop,
+    Event,
     Forward,
     RandomUse,
     Reshape,
@@ -67,6 +70,7 @@ from nnlint.symbolic.values import (
     Tensor,
     Unknown,
     Value,
+    as_now,
     resolve_setting,
     same,
     shape_of,
@@ -94,12 +98,17 @@ HEADS = ("fc", "classifier", "head", "heads", "last_linear")
 
 REPEATS = 2
 """A function in which nothing but routine happens is followed this often in a run; then its value is unknown."""
+PLENTY = 40
+"""Steps that may go into following one function: a small one is followed more often than :data:`REPEATS`. Not so the
+``forward`` of a module, which computes shapes and is called for each of its copies."""
 REPEATS_OF_MODELS = 4
 """As :data:`REPEATS`, for the ``forward`` of a whole model: a GAN runs its discriminator three times a round."""
 CHEAP = 4
 """Steps up to which following a function costs nothing worth saving."""
 ROUTINE = (Apply, Break, Build, Drop, Forward, RandomUse, Reshape, Store)
 """Events that a function may repeat without telling anything new."""
+ONCE_MORE = frozenset(("loader", "dataset", "optimizer", "scheduler"))
+"""Objects of which each one matters."""
 
 REDUCED = {"values": 0, "indices": 1}
 """What the parts of the pair that ``x.max(dim)``, ``x.sort()`` or ``x.topk(k)`` return are called."""
@@ -353,8 +362,9 @@ def call_library(executor: Executor, callee: Library, arguments: Arguments, node
     path = callee.path
     site = Call(executor, executor.module.source, node, path, None, arguments)
     generators.note_call(site)
+    registration.note_renewed(site)
     if path in MEANS and arguments.positional and isinstance(arguments.positional[0], Sequence):
-        executor.emit(Average, node, total=arguments.positional[0], count=None)
+        executor.emit(Average, node, total=as_now(arguments.positional[0]), count=None)
     handler = FUNCTIONS.get(path)
     if handler is not None:
         return handler(site)
@@ -385,6 +395,10 @@ def call_attribute(executor: Executor, callee: Attribute, arguments: Arguments, 
     receiver = resolve_setting(receiver) or receiver
     site = Call(executor, executor.module.source, node, f".{name}", receiver, arguments)
     generators.note_method(site)
+    registration.note_renewed(site)
+    if name == "requires_grad_":
+        value = site.get(0, "requires_grad") or Const(True)
+        executor.emit(SetRequiresGrad, node, target=receiver, name=name, value=value)
     if isinstance(receiver, (Object, Instance)):
         handler = OBJECT_METHODS.get((receiver.kind if isinstance(receiver, Object) else "instance", name))
         if handler is None:
@@ -461,17 +475,27 @@ def follow(
     key = id(function.node)
     is_model = function.name == "forward" and all(site.function.name != "forward" for site in executor.calls)
     most = REPEATS_OF_MODELS if is_model else REPEATS
-    if executor.repeats.get(key, 0) >= most and key not in executor.vital:
+    repeats, spent = executor.repeats.get(key, (0, 0))
+    much = spent > PLENTY or function.name == "forward"
+    if repeats >= most and much and key not in executor.vital:
         return unknown_result(executor, function, arguments, node)
     executor.executed.add(key)
     names = bound_arguments(function, receiver, arguments)
     events, steps = len(executor.run.events), executor.steps
     result = execute_body(executor, function, receiver, names, executor.place(node), depth)
     if executor.steps - steps > CHEAP:
-        executor.repeats[key] = executor.repeats.get(key, 0) + 1
-    if any(not isinstance(event, ROUTINE) for event in executor.run.events[events:]):
+        repeats, spent = executor.repeats.get(key, (0, 0))
+        executor.repeats[key] = repeats + 1, spent + executor.steps - steps
+    if not all(map(is_routine, executor.run.events[events:])):
         executor.vital.add(key)
     return result
+
+
+def is_routine(event: Event) -> bool:
+    """Whether an event may happen again without telling anything new; not where data or an optimizer are built."""
+    if isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind in ONCE_MORE:
+        return False
+    return isinstance(event, ROUTINE)
 
 
 def execute_body(
@@ -685,6 +709,8 @@ def attribute(executor: Executor, receiver: Value, name: str, node: cst.CSTNode)
             return found
         if name == "module" and receiver.name in modes.PARALLEL and receiver.children:
             return receiver.children[0]
+        if name == "__call__" and receiver.kind == "module":
+            return receiver
         if receiver.kind == "namespace":
             value = Unknown(name)
             receiver.attributes[name] = value
@@ -725,6 +751,9 @@ def attribute_of_instance(executor: Executor, receiver: Instance, name: str, nod
         return value
     if name == "__class__":
         return receiver.cls
+    if name == "__call__":
+        # That of a module: what calling it does.
+        return receiver
     return Attribute(receiver, name)
 
 
@@ -757,10 +786,15 @@ def set_item(executor: Executor, base: Value, target: cst.Subscript, value: Valu
     key = items[0].value if len(items) == 1 else None
     constant = resolve_setting(key)
     base = resolve_setting(base) or base
+    registration.note_attached(executor, base, "", value, target)
     if isinstance(base, (Tensor, Unknown)) or (executor.in_worker and isinstance(base, (Sequence, Mapping))):
         parts = (part for item in items for part in (item.value, item.lower, item.upper, item.step))
         keys = tuple(part for part in parts if part is not None)
         executor.emit(Store, target, target=base, keys=keys, value=value)
+        bound = bound_by(keys[0], value, base) if len(keys) == 1 else None
+        if bound is not None:
+            lower, upper = (None, bound[1]) if bound[2] else (bound[1], None)
+            executor.emit(Clip, target, operand=base, result=base, lower=lower, upper=upper, in_place=True)
     if isinstance(base, Mapping):
         if isinstance(constant, Const) and isinstance(constant.value, (str, int, float, bool)):
             if isinstance(constant.value, str) and isinstance(value, (Tensor, Unknown)) and not value.name:

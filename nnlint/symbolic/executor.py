@@ -69,8 +69,8 @@ class Executor:
         self.lengths: dict[int, tuple[Value, Value]] = {}
         self.groups: dict[int, tuple[Value, Value]] = {}
         self.sampled: set[int] = set()
-        self.repeats: dict[int, int] = {}
-        """How often a function was followed, by the identity of its node."""
+        self.repeats: dict[int, tuple[int, int]] = {}
+        """How often a function was followed, and in how many steps altogether, by the identity of its node."""
         self.vital: set[int] = set()
         """Functions in which something happened that the order of events is about."""
         self.forwards: dict[object, tuple[Value, object]] = {}

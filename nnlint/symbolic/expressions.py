@@ -37,6 +37,7 @@ from nnlint.symbolic.values import (
     Unknown,
     Value,
     Wrapped,
+    as_now,
     resolve_setting,
     shape_of,
 )
@@ -192,17 +193,19 @@ def _sequence(executor: Executor, node: cst.Tuple | cst.List | cst.Set) -> Value
     kind = type(node).__name__.lower()
     items: list[Value] = []
     open_ = False
-    element: Value | None = None
+    starred: list[Value] = []
     for part in node.elements:
         value = executor.evaluate(part.value)
         if isinstance(part, cst.StarredElement):
             spliced = calls.splice(executor, value)
             if spliced is None or len(items) + len(spliced) > LONGEST:
-                open_, element = True, Unknown()
+                open_ = True
+                starred.append(value)
             else:
                 items += spliced
         else:
             items.append(value)
+    element = Unknown(origin=Origin("*", tuple(starred), executor.module.source, node)) if starred else None
     return Sequence(kind, items, open_, element)
 
 
@@ -240,7 +243,7 @@ def is_count(value: Value) -> bool:
 def combine(executor: Executor, op: str, left: Value, right: Value, node: cst.CSTNode) -> Value:
     """``left op right``."""
     if op == "/" and is_count(right):
-        executor.emit(Average, node, total=left, count=right)
+        executor.emit(Average, node, total=as_now(left), count=as_now(right))
     if is_numeric(left) and is_numeric(right):
         if op == "%" and isinstance(left, Const) and isinstance(left.value, str):
             return Unknown()
@@ -336,7 +339,10 @@ def _boolean(executor: Executor, node: cst.BooleanOperation) -> Value:
     known = truth(left)
     if known is not None:
         return executor.evaluate(node.right) if known == (op == "and") else left
+    before = executor.conditions
+    executor.conditions = (*before, Condition(left, op == "and", executor.place(node.left)))
     right = executor.evaluate(node.right)
+    executor.conditions = before
     if is_numeric(left) and is_numeric(right):
         return operation(op, left, right)
     if op == "or" and isinstance(left, (Setting, Symbol)):

@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from nnlint.symbolic.trace import Attach, Hide
-from nnlint.symbolic.values import Choice, Instance, Mapping, Object, Sequence, Unknown, Value, alternatives
+from nnlint.symbolic.trace import Attach, Hide, Renew
+from nnlint.symbolic.values import (
+    Choice,
+    Const,
+    Instance,
+    Mapping,
+    Object,
+    Sequence,
+    Unknown,
+    Value,
+    alternatives,
+)
 
 if TYPE_CHECKING:
+    from nnlint.symbolic.call import Call
     from nnlint.symbolic.executor import Executor
 
 WITH_PARAMETERS = frozenset(
@@ -23,6 +34,22 @@ WITH_PARAMETERS = frozenset(
     ).split()
 )
 """Layers that have something to learn."""
+
+RENEWING = frozenset(
+    (
+        "torch.nn.utils.weight_norm",
+        "torch.nn.utils.parametrizations.weight_norm",
+        "torch.distributed.fsdp.FullyShardedDataParallel",
+        "torch.distributed.fsdp.fully_shard",
+        "torch.distributed._composable.fsdp.fully_shard",
+        "peft.get_peft_model",
+    )
+)
+"""Functions that put new parameters into a module in the place of others.
+
+``spectral_norm``, pruning, ``torch.compile``, wrappers for data parallelism and moves to another device keep those that
+there are.
+"""
 
 MOST = 500
 """Modules that are looked at inside of one."""
@@ -45,7 +72,7 @@ def note_hidden(executor: Executor, module: Instance, node: cst.CSTNode) -> None
 
 def note_attached(executor: Executor, module: Value, name: str, value: Value, node: cst.CSTNode) -> None:
     """Write down that an attribute of a module is set to what learns, unless its ``__init__`` does so."""
-    if executor.calls and executor.calls[-1].function.name == "__init__" and _is_own(node):
+    if executor.calls and executor.calls[-1].function.name == "__init__" and _is_own(executor, node):
         return
     if not isinstance(module, (Instance, Object, Unknown)) or (isinstance(module, Instance) and not _is_module(module)):
         return
@@ -53,7 +80,34 @@ def note_attached(executor: Executor, module: Value, name: str, value: Value, no
         executor.emit(Attach, node, module=module, name=name, before=module.attributes.get(name), value=value)
 
 
-def _is_own(node: cst.CSTNode) -> bool:
+def note_renewed(call: Call) -> None:
+    """Write down that a call gives a module new parameters."""
+    by = call.path
+    if by in RENEWING:
+        # Asked for its parameters as they were, FSDP keeps them.
+        module = None if "use_orig_params" in call.arguments.keywords else call.get(0, "module") or call.get(0, "model")
+    else:
+        assign = call.arguments.keywords.get("assign") if by == ".load_state_dict" else None
+        renews = by == ".resize_token_embeddings" or (isinstance(assign, Const) and assign.value is True)
+        module = call.receiver if renews else None
+    if module is not None:
+        call.emit(Renew, module=module, by=by.lstrip("."))
+
+
+def _is_own(executor: Executor, node: cst.CSTNode) -> bool:
+    """``self.name``, and in the class of a module also ``self.add_module(…)``, ``self.layers.append(…)``."""
+    from nnlint.symbolic.calls import is_module
+
+    if isinstance(node, cst.Attribute):
+        return _is_of_self(node)
+    owner = executor.calls[-1].function.owner
+    holder = node.func if isinstance(node, cst.Call) else node
+    if owner is None or not is_module(owner) or not isinstance(holder, (cst.Attribute, cst.Subscript)):
+        return False
+    return _is_of_self(holder) or _is_of_self(holder.value)
+
+
+def _is_of_self(node: cst.CSTNode) -> bool:
     """``self.name``."""
     return isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name) and node.value.value == "self"
 

@@ -30,7 +30,7 @@ from nnlint.symbolic.values import (
     Unknown,
     Value,
 )
-from nnlint.symbolic.words import words_of
+from nnlint.symbolic.words import BINDS_CONTAINER, binds_container, words_of
 
 
 def execute(source: Source, project: Project, words: Collection[str] | None = None) -> Trace:
@@ -96,8 +96,10 @@ class _Reading:
         try:
             work()
         except OutOfSteps:
+            executor.run.whole = False
             self.result.truncated = f"{executor.run.root or 'module level'} took more than {executor.limit} steps"
         except RecursionError:
+            executor.run.whole = False
             self.result.truncated = f"{executor.run.root or 'module level'} is nested too deeply"
         executor.frame, executor.module = state
         executor.calls, executor.loops, executor.conditions, executor.round = (), (), (), 0
@@ -168,12 +170,14 @@ class _Reading:
         """The functions that are worth being roots, by the identity of their nodes; None: all."""
         if self.words is None:
             return None
-        mentioned: dict[int, set[str]] = {}
+        mentioned: dict[int, frozenset[str]] = {}
         named: dict[str, list[int]] = {}
         for function, cls in self.uncalled():
             if id(function.node) in self.executed:
                 continue
             mentioned[id(function.node)] = words_of(function.node)
+            if binds_container(function.node):
+                mentioned[id(function.node)] |= {BINDS_CONTAINER}
             named.setdefault(function.name, []).append(id(function.node))
             if cls is not None and function.name in ("__init__", "forward", "__call__"):
                 named.setdefault(cls.name, []).append(id(function.node))

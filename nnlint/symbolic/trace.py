@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,8 +111,19 @@ class Attach(Event):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Renew(Event):
+    """A module gets new parameters in the place of its old ones; ``by`` is the function or method that does it."""
+
+    module: Value
+    by: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SetRequiresGrad(Event):
-    """``target.requires_grad`` is assigned, or an attribute of a similar ``name`` (``require_grad``, ``trainable``)."""
+    """``target.requires_grad`` is assigned, or an attribute of a similar ``name`` (``require_grad``, ``trainable``).
+
+    Or the method ``requires_grad_`` is called.
+    """
 
     target: Value
     name: str
@@ -300,6 +311,14 @@ class Fit(Event):
 
     trainer: Value
     framework: str
+    arguments: Arguments | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuildVocabulary(Event):
+    """A vocabulary is made of the words of data sets."""
+
+    arguments: Arguments
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -315,6 +334,13 @@ class Break(Event):
     """A loop is left by ``break``."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Take(Event):
+    """One item is taken of an iterator: ``next(iter(loader))``."""
+
+    iterator: Value
+
+
 E = TypeVar("E", bound=Event)
 
 
@@ -322,17 +348,25 @@ E = TypeVar("E", bound=Event)
 class Run:
     """One execution from a root: module level with the ``__main__`` block, or a function nobody in the file calls.
 
-    ``script`` is true for module level; ``main`` if the file has a ``__main__`` block.
+    ``script`` is true for module level; ``main`` if the file has a ``__main__`` block; ``whole`` if it was read to its
+    end.
     """
 
     root: str
     script: bool
     main: bool = False
     events: list[Event] = field(default_factory=list)
+    _by_kind: dict[type[Event], tuple[Event | None, int, list[Any]]] = field(default_factory=dict)
+    """The events of a kind, with the last of all and their number when they were looked for."""
 
     def of(self, kind: type[E]) -> Iterator[E]:
         """The events of a kind, in order."""
-        return (event for event in self.events if isinstance(event, kind))
+        last = self.events[-1] if self.events else None
+        known = self._by_kind.get(kind)
+        if known is None or known[0] is not last or known[1] != len(self.events):
+            known = (last, len(self.events), [event for event in self.events if isinstance(event, kind)])
+            self._by_kind[kind] = known
+        return iter(known[2])
 
 
 @dataclass(slots=True, eq=False)

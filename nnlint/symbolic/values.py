@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class Setting(Value):
 
     name: str
     default: Value
+    on_command_line: bool = False
+    """Whether who calls the script gives it, rather than who calls a function of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +174,15 @@ class Sequence(Value):
             element = self.element if more.element is None else more.element
             return Sequence(self.kind, [*self.items, *more.items], self.open or more.open, element)
         return Sequence(self.kind, self.items, True, more.items[-1] if more.items else more.element)
+
+
+def as_now(value: Value) -> Value:
+    """A list, or the length of one, with the items that it has now: more may come, and a reading takes them back."""
+    if isinstance(value, Sequence):
+        return replace(value, items=list(value.items))
+    if isinstance(value, Symbol) and isinstance(value.of, Sequence):
+        return replace(value, of=as_now(value.of))
+    return value
 
 
 @dataclass(slots=True, eq=False)

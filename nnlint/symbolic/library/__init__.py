@@ -12,6 +12,7 @@ from nnlint.symbolic.library import (
     layers,
     losses,
     numpy_arrays,
+    preprocessing,
     python,
     tensors,
     training,
@@ -31,6 +32,7 @@ MODULES = (
     frameworks,
     launchers,
     dropping,
+    preprocessing,
 )
 
 

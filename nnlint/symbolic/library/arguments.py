@@ -131,13 +131,22 @@ def constant(value: Value | None) -> Value | None:
         if origin is None or not origin.inputs:
             return None
         name = origin.op.rpartition(".")[2]
-        if name in ("full", "full_like", "new_full"):
-            value = origin.inputs[-1] if name == "new_full" else origin.inputs[1] if len(origin.inputs) > 1 else None
+        if name in ("full", "full_like", "new_full", "new_tensor"):
+            given = origin.inputs[1:]
+            value = given[-1] if given else None
+        elif name in ("*", "mul"):
+            given = tuple(item for item in origin.inputs if not _is_ones(item))
+            value = given[0] if len(given) == 1 else None
         elif name in CONSTANT_KEEPING:
             value = origin.inputs[0]
         else:
             return None
     return None
+
+
+def _is_ones(value: Value) -> bool:
+    """Whether a value is a tensor of ones."""
+    return value.origin is not None and value.origin.op.rpartition(".")[2] in ("ones", "ones_like", "new_ones")
 
 
 CONSTANT_KEEPING = frozenset(

@@ -7,7 +7,8 @@ from nnlint.symbolic.library import tensors
 from nnlint.symbolic.trace import Drop
 from nnlint.symbolic.values import Value
 
-NAMES = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+NAMES = ("dropout", "dropout1d", "dropout2d", "dropout3d")
+"""Those whose ``training`` is true by default; ``alpha_dropout`` drops only if it is told to."""
 
 
 def _drops(call: Call) -> Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nnlint.symbolic.call import Call
 from nnlint.symbolic.library.arguments import argument, axes_of, constant, flag, integer, is_array, operand
+from nnlint.symbolic.library.comparisons import bound_by
 from nnlint.symbolic.scalar import is_numeric
 from nnlint.symbolic.shapes import Varied, replaced, without
 from nnlint.symbolic.sizes import broadcast, is_one
@@ -247,3 +248,21 @@ def bound_by_other(call: Call) -> Value:
         above = call.path.rpartition(".")[2] in ("min", "minimum", "fmin")
         call.emit(Clip, operand=value, result=result, lower=None if above else bound, upper=bound if above else None)
     return result
+
+
+def fills_masked(call: Call) -> Value:
+    """``masked_fill(mask, value)``: a bound where the mask tells what exceeds the value."""
+    tensor, mask, value = operand(call), argument(call, 0, "mask"), argument(call, 1, "value")
+    result = changes_in_place(call) if call.path.endswith("_") else keeps(call)
+    if mask is not None and value is not None:
+        note_choice(call, mask, value, tensor, result)
+    return result
+
+
+def note_choice(call: Call, test: Value, yes: Value, no: Value, result: Value) -> None:
+    """Write a bound down if the choice of ``yes`` where ``test`` holds, and else ``no``, is one."""
+    bound = bound_by(test, yes, no)
+    if bound is not None:
+        value, limit, above = bound
+        lower, upper = (None, limit) if above else (limit, None)
+        call.emit(Clip, operand=value, result=result, lower=lower, upper=upper, in_place=result is value)

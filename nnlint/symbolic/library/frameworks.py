@@ -67,7 +67,7 @@ def _fit(call: Call) -> Value:
     assert call.receiver is not None
     if isinstance(call.receiver, Object) and call.receiver.path in SELF_SEEDING:
         call.emit(Seed, generators=ALL, value=None, by=call.receiver.path)
-    call.emit(Fit, trainer=call.receiver, framework=framework_of(call.receiver))
+    call.emit(Fit, trainer=call.receiver, framework=framework_of(call.receiver), arguments=call.arguments)
     return Const(None)
 
 
@@ -80,7 +80,7 @@ def _instance_fit(call: Call) -> Value:
         return training.OBJECT_METHODS["instance", "train"](call) if call.path == ".train" else call.unknown()
     if base in SELF_SEEDING:
         call.emit(Seed, generators=ALL, value=None, by=base)
-    call.emit(Fit, trainer=receiver, framework=base.partition(".")[0])
+    call.emit(Fit, trainer=receiver, framework=base.partition(".")[0], arguments=call.arguments)
     return Const(None)
 
 

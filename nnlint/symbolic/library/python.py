@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nnlint.symbolic import modes
 from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.scalar import OPERATORS, evaluate, is_numeric, operation
-from nnlint.symbolic.trace import Accumulate, Save
+from nnlint.symbolic.trace import Accumulate, Save, Take
 from nnlint.symbolic.values import (
     Arguments,
     Attribute,
@@ -246,7 +246,9 @@ def _vars(call: Call) -> Value:
 def _next(call: Call) -> Value:
     from nnlint.symbolic import loops
 
-    return loops.element(call.executor, _first(call), None)
+    iterator = _first(call)
+    call.emit(Take, iterator=iterator)
+    return loops.element(call.executor, iterator, None)
 
 
 def _map(call: Call) -> Value:
@@ -411,7 +413,7 @@ def _add_argument(call: Call) -> Value:
     if default is None and (not long.startswith("-") or (isinstance(required, Const) and required.value is True)):
         value: Value = Unknown(name)
     else:
-        value = Setting(name, _typed(default or Const(None), call.get(None, "type"), nargs))
+        value = Setting(name, _typed(default or Const(None), call.get(None, "type"), nargs), on_command_line=True)
     call.executor.put(parser.attributes, name, value)
     return Unknown()
 

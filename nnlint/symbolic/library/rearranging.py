@@ -6,7 +6,7 @@ from collections.abc import Sequence as Items
 
 from nnlint.symbolic.call import Call
 from nnlint.symbolic.library.arguments import argument, axes_of, integer, listed, operand, sizes_of, tensors
-from nnlint.symbolic.library.elementwise import combined
+from nnlint.symbolic.library.elementwise import combined, note_choice
 from nnlint.symbolic.scalar import is_numeric, operation
 from nnlint.symbolic.shapes import Varied, inserted, permuted, replaced, swapped, without
 from nnlint.symbolic.sizes import is_one, product, viewed
@@ -398,13 +398,16 @@ def selects_indices(call: Call) -> Value:
 
 
 def takes_where(call: Call) -> Value:
-    """``where(condition, a, b)``."""
+    """``where(condition, a, b)``: a bound where the condition tells which of a and b exceeds the other, a number."""
     one, other = call.get(1, "input"), call.get(2, "other")
     if call.receiver is not None:
         one, other = call.receiver, call.get(1, "other")
     if one is None or other is None:
         return call.unknown()
-    return call.tensor(combined(one, other))
+    result, test = call.tensor(combined(one, other)), call.get(0, "condition")
+    if test is not None:
+        note_choice(call, test, one, other, result)
+    return result
 
 
 def vector(call: Call) -> Value:

@@ -28,6 +28,7 @@ from nnlint.symbolic.library.elementwise import (
     converts,
     extremum,
     extremum_along,
+    fills_masked,
     keeps,
     keeps_integers,
     ordered,
@@ -221,7 +222,7 @@ ELEMENTWISE = words(
     "copysign cos cosh cumprod cumsum deg2rad detach digamma dropout erf erfc erfinv exp exp2 expit expm1 "
     "fix flip fliplr flipud floor frac i0 lgamma log log10 log1p log2 log_softmax logcumsumexp logit "
     "nan_to_num neg negative positive rad2deg real imag reciprocal relu renorm roll rot90 round rsqrt "
-    "selu sgn sigmoid sign sin sinc sinh softmax sqrt square tan tanh tril triu trunc masked_fill "
+    "selu sgn sigmoid sign sin sinc sinh softmax sqrt square tan tanh tril triu trunc "
     "masked_scatter index_add index_copy index_fill index_put scatter scatter_add scatter_reduce "
     "clip_by_norm fill cumulative_trapezoid"
 )
@@ -320,6 +321,8 @@ def _common() -> dict[str, Handler]:
             "unique": unknown_shape,
             "bincount": vector,
             "where": takes_where,
+            "masked_fill": fills_masked,
+            "masked_fill_": fills_masked,
             "matmul": multiplies,
             "mm": multiplies_matrices,
             "bmm": multiplies_batches,
@@ -471,7 +474,7 @@ def _methods() -> dict[str, Handler]:
     table.update({f"{name}_": changes_in_place for name in in_place})
     for name in words(
         "zero copy normal uniform fill_diagonal random exponential bernoulli log_normal cauchy requires_grad_ "
-        "set masked_fill index_add sigmoid detach"
+        "set index_add sigmoid detach"
     ):
         table[f"{name}_"] = changes_in_place
     table.update({"clamp_": clamps, "clip_": clamps, "clamp_max_": clamps_above, "clamp_min_": clamps_below})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nnlint.symbolic import modes
+from nnlint.symbolic import modes, registration
 from nnlint.symbolic.call import Call, Handler
 from nnlint.symbolic.trace import (
     Backward,
@@ -299,6 +299,8 @@ def _module_method(call: Call) -> Value:
 
 def _add_module(call: Call) -> Value:
     receiver, name, module = call.receiver, call.get(0, "name"), call.get(1, "module")
+    if receiver is not None and module is not None:
+        registration.note_attached(call.executor, receiver, "", module, call.node)
     if isinstance(receiver, (Object, Instance)) and module is not None:
         if isinstance(name, Const) and isinstance(name.value, str):
             call.executor.put(receiver.attributes, name.value, module)
@@ -310,6 +312,7 @@ def _add_module(call: Call) -> Value:
 def _append_module(call: Call) -> Value:
     receiver, module = call.receiver, call.get(0, "module")
     if isinstance(receiver, Object) and module is not None:
+        registration.note_attached(call.executor, receiver, "", module, call.node)
         call.executor.put(receiver, "children", [*receiver.children, module])
     return receiver or Unknown()
 

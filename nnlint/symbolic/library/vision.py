@@ -112,7 +112,10 @@ def _draw(call: Call, transform: Object) -> Unknown:
 def _applied(call: Call, transform: Object, value: Value, selected_by: Value | None) -> Value:
     """A single transform applied to the leaves of a value, all with the same draw."""
     decision = _decision(call, transform, selected_by)
-    extra = () if decision is None else (decision,)
+    extra: tuple[Value, ...] = () if decision is None else (decision,)
+    if transform.name == "Normalize":
+        # With what it normalizes stands where it was built.
+        extra = (transform,)
     keys = keys_of(transform) if transform.path.startswith("monai.") else None
 
     def leaf(item: Value) -> Value:
