@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import libcst as cst
+
 from nnlint.evidence.phases import phases
 from nnlint.rule import Place
 from nnlint.symbolic.loops import innermost_source
@@ -25,6 +27,9 @@ from nnlint.symbolic.values import (
 
 LOADERS = frozenset(("torch.utils.data.DataLoader", "torch_geometric.loader.DataLoader"))
 """Loaders whose arguments begin with the dataset, the batch size and ``shuffle``."""
+
+SEEDS_NUMPY = (1, 9)
+"""From this version of torch on each worker seeds numpy's global generator anew, from torch's seed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +87,15 @@ def anchor(trace: Trace, event: Event) -> Place | None:
     if event.place.source is trace.source:
         return event.place
     return next((site.place for site in reversed(event.context.calls) if site.place.source is trace.source), None)
+
+
+def way_to(event: Event) -> tuple[list[Place], Place | None]:
+    """What must run for an event to happen, and the definition of the function that nobody calls, if that is in one."""
+    sites = [site.place for site in event.context.calls]
+    entry = None
+    if sites and isinstance(sites[0].node, (cst.FunctionDef, cst.ClassDef)):
+        entry = sites.pop(0)
+    return [event.place, *sites], entry
 
 
 def given(value: Value | None) -> Value | None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import libcst as cst
 
 from nnlint.evidence.augmentation import Disagreement, VainSeeds, place_of
+from nnlint.evidence.conditions import given_by
+from nnlint.evidence.loaders import way_to
 from nnlint.evidence.misplaced_flags import MisplacedFlag
-from nnlint.evidence.movement import Movement, Tests, draws_of
+from nnlint.evidence.movement import Movement
 from nnlint.evidence.paired_transforms import Pair
 from nnlint.evidence.sample_parts import Part
 from nnlint.evidence.target import is_source, trunk
@@ -17,11 +19,9 @@ from nnlint.rule import Place
 from nnlint.symbolic.library.motions import DRAW, READERS
 from nnlint.symbolic.trace import Build, Return, Trace
 from nnlint.symbolic.values import (
-    Attribute,
     Const,
     Instance,
     Library,
-    Operation,
     Origin,
     Setting,
     Unknown,
@@ -41,7 +41,7 @@ def of_disagreement(found: Disagreement, trace: Trace) -> Experiment | None:
     paths = found.picture.path, found.target.part.path
     if paths[0] is None or paths[1] is None:
         return None
-    given = {**_given(found.movement.tests), **_given(found.picture.tests)}
+    given = {**given_by(found.movement.tests.values()), **given_by(found.picture.tests.values())}
     settings: dict[str, Json] = {
         "picture": list(paths[0]),
         "target": list(paths[1]),
@@ -134,12 +134,9 @@ def _of_build(event: Build, watches: tuple[Watch, ...], settings: dict[str, Json
     place, built = event.place, event.value
     if isinstance(place.node, cst.Call):
         watches = (Watch("class", Place(place.source, place.node.func)), *watches)
-    sites = [site.place for site in event.context.calls]
     name = built.cls.name if isinstance(built, Instance) else built.name
-    entry = None
-    if sites and isinstance(sites[0].node, (cst.FunctionDef, cst.ClassDef)):
-        entry = sites.pop(0)
-    return Experiment(KIND, (place, *sites), watches, entry, settings | {"class": name})
+    anchors, entry = way_to(event)
+    return Experiment(KIND, tuple(anchors), watches, entry, settings | {"class": name})
 
 
 def _of_function(
@@ -250,31 +247,3 @@ def _operand(movement: Origin) -> cst.BaseExpression | None:
         return node.func.value if isinstance(node.func, cst.Attribute) else None
     named = [arg.value for arg in node.args if arg.keyword is not None and arg.keyword.value in ("image", "img")]
     return named[0] if named else node.args[0].value if node.args else None
-
-
-def _given(tests: Tests) -> dict[str, Json]:
-    """What the arguments and options that decide about a movement must have been."""
-    found: dict[str, Json] = {}
-    for test, outcome in tests.values():
-        _note(test, outcome, found)
-    return found
-
-
-def _note(test: Value, outcome: bool, found: dict[str, Json]) -> None:
-    if isinstance(test, Operation):
-        op, parts = test.op, test.args
-    else:
-        op, parts = (test.origin.op, test.origin.inputs) if test.origin is not None else ("", ())
-    if op == "not":
-        _note(parts[0], not outcome, found)
-    elif op in ("and", "or"):
-        # Of an `and` that does not hold nobody knows which part it is.
-        for each in parts if outcome is (op == "and") else ():
-            _note(each, outcome, found)
-    elif op == ("==" if outcome else "!=") and len(parts) == 2:
-        for name, value in (parts, parts[::-1]):
-            known = value.value if isinstance(value, Const) else None
-            if isinstance(name, (Setting, Unknown, Attribute)) and isinstance(known, (str, int, float)):
-                found[name.name] = known
-    elif isinstance(test, (Setting, Unknown, Attribute)) and test.name and not draws_of((test,)):
-        found[test.name] = outcome

@@ -145,7 +145,7 @@ class _Plan:
         made = self.anchor(draw)
         self.drawn.append(
             {
-                "watch": (own := self._watched(_result(draw.place))),
+                "watch": (own := self._watched(result_of(draw.place))),
                 "made": own if made.node is draw.place.node else self._watched(made),
                 "generator": draw.generator,
                 "label": _label(draw),
@@ -224,7 +224,7 @@ def _label(draw: RandomUse) -> str:
     return f"what {drawing} draws" if verb else f"the state of {draw.what.partition(' takes ')[0]}"
 
 
-def _result(place: Place) -> Place:
+def result_of(place: Place) -> Place:
     """Where the result of a draw is seen: what is shuffled in place is the argument."""
     call = place.node
     if isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) and call.func.attr.value == "shuffle":

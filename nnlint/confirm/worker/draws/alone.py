@@ -10,21 +10,22 @@ from ..bench import Bench
 
 
 @contextmanager
-def alone(bench: Bench) -> Iterator[None]:
-    """The process group has one member, processes that are spawned are the first of them, run here."""
+def alone(bench: Bench, members: int = 1) -> Iterator[None]:
+    """The process group has as many members, of which this is the first; processes that are spawned are run here."""
     import torch
 
     distributed, multiprocessing = torch.distributed, torch.multiprocessing
+    note = "there is one process" if members == 1 else f"this is the first of {members} processes"
 
     def said(value: Any) -> Callable[..., Any]:
         def function(*args: Any, **kwargs: Any) -> Any:
-            bench.assume("there is one process")
+            bench.assume(note)
             return value
 
         return function
 
     def spawn(function: Callable[..., Any], args: tuple[Any, ...] = (), *rest: Any, **kwargs: Any) -> None:
-        bench.assume("there is one process")
+        bench.assume(note)
         function(0, *args)
 
     def wrap(module: Any, *args: Any, **kwargs: Any) -> Any:
@@ -36,7 +37,7 @@ def alone(bench: Bench) -> Iterator[None]:
             (distributed, "destroy_process_group", said(None)),
             (distributed, "barrier", said(None)),
             (distributed, "get_rank", said(0)),
-            (distributed, "get_world_size", said(1)),
+            (distributed, "get_world_size", said(members)),
             (multiprocessing, "spawn", spawn),
             (torch.nn.parallel, "DistributedDataParallel", wrap),
         ):

@@ -26,21 +26,21 @@ def fingerprint(value: Any) -> dict[str, str]:
     return dict(islice(_parts(value, "", 3), MOST))
 
 
-def first_samples(loader: Any) -> list[int]:
+def first_samples(loader: Any, most: int = FIRST) -> list[int]:
     """The indices of the samples that an epoch would begin with; all generators stay as they are."""
     own = list(_generators_of(loader))
     before = [each.get_state() for each in own]
     found: list[int] = []
     try:
         with generators_kept():
-            for each in islice(iter(loader.batch_sampler or loader.sampler), FIRST):
+            for each in islice(iter(loader.batch_sampler or loader.sampler), most):
                 found += [int(index) for index in each] if isinstance(each, (list, tuple)) else [int(each)]
-                if len(found) >= FIRST:
+                if len(found) >= most:
                     break
     finally:
         for generator, state in zip(own, before):
             generator.set_state(state)
-    return found[:FIRST]
+    return found[:most]
 
 
 def is_loader(value: Any) -> bool:

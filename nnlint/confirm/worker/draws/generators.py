@@ -48,6 +48,7 @@ def start(number: int, device: str, place: Callable[[], str] = str, *, ignoring:
     """
     _replace_entropy(number)
     _replace_clock(number)
+    _replace_identity(number, place)
     entropy = _bytes(number, 32)
     seed_torch(int.from_bytes(entropy[:8], "big") >> 1, device)
     random.seed(entropy[8:16])
@@ -123,8 +124,9 @@ def _replace_clock(number: int) -> None:
         asked += 1
         return begun + asked / 1000
 
-    time.time = now
-    time.time_ns = lambda: int(now() * 10**9)
+    for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time"):
+        setattr(time, name, now)
+        setattr(time, f"{name}_ns", lambda: int(now() * 10**9))
     original = datetime.datetime
 
     class Clock(original):  # type: ignore[misc,valid-type]
@@ -141,6 +143,16 @@ def _replace_clock(number: int) -> None:
             return original.fromtimestamp(now(), datetime.timezone.utc).replace(tzinfo=None)
 
     datetime.datetime = Clock  # type: ignore[misc]
+
+
+def _replace_identity(number: int, place: Callable[[], str]) -> None:
+    """The numbers of the process and of its parent, where the user's lines ask for them."""
+    for name in ("getpid", "getppid"):
+        setattr(os, name, _numbered(getattr(os, name), number, place))
+
+
+def _numbered(original: Callable[[], int], number: int, place: Callable[[], str]) -> Callable[[], int]:
+    return lambda: 4000 + 61 * number if place() else original()
 
 
 def _watch_seeding(seedings: Seedings, place: Callable[[], str]) -> None:

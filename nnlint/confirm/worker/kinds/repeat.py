@@ -1,5 +1,8 @@
 """What a script draws before it trains, in two new processes that nothing but their chance tells apart.
 
+With the ``subject`` ``workers`` it is what a data set draws in two processes that load its samples, and with
+``evaluation`` a sample of evaluation data that is loaded several times: see :mod:`..samples`.
+
 Settings:
     drawn: the draws, each with ``watch`` (its own expression), ``made`` (the watch of what is built of it, where that
         is another), ``generator`` and ``label``, what to call its result.
@@ -22,6 +25,8 @@ from ..bench import Bench
 from ..draws.drawing import Asked, Drawn, Start, drawn_in_processes
 from ..draws.generators import GENERATORS
 from ..job import Job
+from ..samples.evaluation import verdict_on_evaluation
+from ..samples.workers import verdict_on_workers
 from ..setting.torchvision_operators import load_torchvision
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
@@ -37,6 +42,11 @@ def run(job: Job, bench: Bench) -> Verdict:
     if any("torchvision" in file.text for file in job.program.files):
         # Here, that it is not imported in every process anew.
         load_torchvision()
+    subject = job.settings.get("subject")
+    if subject == "workers":
+        return verdict_on_workers(job, bench)
+    if subject == "evaluation":
+        return verdict_on_evaluation(job, bench)
     return _Repetition(job, bench).verdict()
 
 

@@ -48,7 +48,7 @@ class Experiment:
         why = self.sights.decided or self.sights.program.why_missing()
         if self.control.expected and not self.control.possible:
             return Inconclusive(f"what moves {picture} does not run in {draws} draws{': ' if why else ''}{why}")
-        return Inconclusive(f"{picture} lies in the same place, as far as its pixels tell, in all {draws} draws")
+        return Inconclusive(f"{picture} is not moved in any of {draws} draws, as far as its pixels tell")
 
     def require_run(self, draws: int) -> None:
         """Make sure that the accused lines did run.
@@ -168,7 +168,8 @@ def _arranged(job: Job, bench: Bench, arrangement: _Arrangement, extent: Any) ->
     coordinates, kind = settings["coordinates"], arrangement.kind
     places = Places(coordinates, *arrangement.size, arrangement.form) if coordinates else None
     program = Program(job.program, bench)
-    words = "they agree once both draw the same" if settings["alike"] else "they agree once it is left out"
+    alike = "once both draw the same numbers they match"
+    words = alike if settings["alike"] else "once the accused transform is left out they match"
     control = Control(
         words, any(watch.name in ("moved", "drawing") for file in job.program.files for watch in file.watches)
     )

@@ -67,7 +67,8 @@ def _mirroring(sights: Sights, name: str) -> Verdict:
         )
     if not counts[True] and len(placements.known) > 1:
         return refuted(
-            f"none of {made} pictures of {name} comes out mirrored, though they lie in {len(placements.known)} ways",
+            f"none of {made} pictures of {name} comes out mirrored, though they lie in {len(placements.known)} "
+            "different places",
             **figures,
         )
     raise Inconclusive(f"the transform does the same to all {made} pictures")

@@ -57,20 +57,24 @@ class Stage:
 
     def _picture(self, kind: str, is_target: bool) -> Any:
         name, _, gray = kind.partition(" ")
-        plane = self._plane(self.shown, is_target)
+        planes = self._planes(is_target=is_target)
         channels = 1 if gray or (is_target and not self.colour) else 3
         if name in ("pil", "PIL.Image.open") or name.endswith(("default_loader", "pil_loader")):
-            return _pil(plane, channels)
+            return _pil(planes[:channels])
         if name in ("tensor", "torch.load"):
-            return plane if channels == 1 else plane.expand(3, -1, -1).float() / 255
+            return planes[0] if channels == 1 else planes.float() / 255
         if name.startswith("torchvision.io."):
-            return plane.expand(channels, -1, -1)
+            return planes[:channels]
         if name == "numpy.load":
-            return _array(plane).astype("float32")
+            return _array(planes[0]).astype("float32")
         if name == "array" or name.rpartition(".")[2] in ("imread", "imdecode"):
             flat = channels == 1 and (bool(gray) or not name.startswith("cv2."))
-            return _array(plane if flat else plane.unsqueeze(-1).expand(-1, -1, 3))
+            return _array(planes[0] if flat else planes.permute(1, 2, 0))
         raise Inconclusive(f"what {name} reads is not imitated")
+
+    def _planes(self, *, is_target: bool) -> Any:
+        """What is shown, in three channels (3, height, width) of 0 to 255."""
+        return self._plane(self.shown, is_target).expand(3, -1, -1)
 
     def like(self, value: Any, *, is_target: bool) -> Any:
         """What is shown, in the type, the size and the channels of a picture of the user's lines."""
@@ -80,7 +84,7 @@ class Stage:
         channels, height, width = before.shape
         plane = self._plane(stretched(self.shown, height, width), is_target)
         if hasattr(value, "convert"):
-            return _pil(plane, channels)
+            return _pil(plane.expand(channels, -1, -1))
         if isinstance(value, _torch().Tensor):
             scale = 255 if value.is_floating_point() and self.levels[1] > 1 else 1
             return (plane / scale).to(value.dtype).expand(value.shape).clone()
@@ -203,19 +207,19 @@ def _array(plane: Any) -> Any:
         raise Inconclusive("the package numpy is not installed") from error
 
 
-def _pil(plane: Any, channels: int) -> Any:
+def _pil(planes: Any) -> Any:
     try:
         from PIL import Image
     except ImportError as error:
         raise Inconclusive("the package pillow is not installed") from error
-    height, width = plane.shape
+    height, width = planes.shape[1:]
     try:
-        values = plane.contiguous().numpy().tobytes()
+        values = [plane.contiguous().numpy().tobytes() for plane in planes]
     except RuntimeError:
         # Without numpy there is a longer way.
-        values = bytes(plane.flatten().tolist())
-    gray = Image.frombytes("L", (width, height), values)
-    return Image.merge("RGB", (gray, gray, gray)) if channels == 3 else gray
+        values = [bytes(plane.flatten().tolist()) for plane in planes]
+    channels = [Image.frombytes("L", (width, height), each) for each in values]
+    return Image.merge("RGB", channels) if len(channels) == 3 else channels[0]
 
 
 def _from_pil(picture: Any) -> Any:

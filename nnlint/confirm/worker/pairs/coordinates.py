@@ -40,7 +40,7 @@ def verdict_on_places(experiment: Experiment) -> Verdict:
         raise Inconclusive(f"{picture} and {target} cannot be compared in most of {number + 1} draws")
     if len(placements.known) < 2:
         raise Inconclusive(
-            f"{picture} came out in the same place in all {number + 1} draws: nothing was moved at random"
+            f"{picture} comes out in the same place in all {number + 1} draws: nothing is moved at random"
         )
     if not _depends(experiment):
         raise Inconclusive(f"{target} does not depend on what the dataset is given")
@@ -67,7 +67,7 @@ def _judged(
         written = _format(_healthy_errors(experiment), near)
         control = experiment.control.words
     if written is None:
-        raise Inconclusive(f"how {target} is written cannot be told: it never agrees with {picture}")
+        raise Inconclusive(f"how {target} is written cannot be told: it never matches {picture}")
     offsets = [error[written] for _, error in errors]
     apart = [offset for offset in offsets if offset > far]
     agreeing = sum(offset <= near for offset in offsets)
@@ -75,10 +75,10 @@ def _judged(
     still = figures["values"] == 1
     if len(apart) >= LEAST and (still or agreeing):
         control = control or in_others(agreeing)
-        still_there = f" ({target}: the same numbers in all of them)" if still else ""
+        why = f": {target} keep{'' if target.endswith('s') else 's'} the same numbers in all of them" if still else ""
         return confirmed(
-            f"{picture} and {target} are apart in {len(apart)} of {len(offsets)} draws, by up to {max(apart):.0f} px "
-            f"in a picture of {experiment.size}{still_there}; {control}",
+            f"{picture} and {target} lie up to {max(apart):.0f} px apart in {len(apart)} of {len(offsets)} draws of a "
+            f"picture of {experiment.size}{why}; {control}",
             **figures,
             offset=round(max(apart), 1),
             control=control,
@@ -86,11 +86,13 @@ def _judged(
     if agreeing == len(offsets) and agreeing >= FEWEST and not still:
         experiment.require_run(len(draws))
         return refuted(
-            f"{picture} and {target} agree in all {agreeing} draws that show it whole, in which {picture} came to "
-            f"lie in {figures['placements']} different ways",
+            f"{picture} and {target} match in all {agreeing} draws that show {target} whole, in which {picture} comes "
+            f"out in {figures['placements']} different places",
             **figures,
         )
-    raise Inconclusive(f"{picture} and {target} agree in {agreeing} of {len(offsets)} draws, apart are {len(apart)}")
+    raise Inconclusive(
+        f"{picture} and {target} match in {agreeing} of {len(offsets)} draws and are apart in {len(apart)}"
+    )
 
 
 def _drawn(experiment: Experiment, number: int, placements: Placements) -> _Draw | None:

@@ -23,5 +23,5 @@ CONTROLS = 4
 
 
 def in_others(agreeing: int) -> str:
-    """That picture and target agree in other draws."""
-    return f"they agree in {agreeing} other{'s' if agreeing > 1 else ''}"
+    """That picture and target match in other draws."""
+    return f"in {agreeing} other{'s' if agreeing > 1 else ''} they match"

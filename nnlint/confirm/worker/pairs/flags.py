@@ -55,8 +55,8 @@ def verdict_on_flag(job: Job, bench: Bench) -> Verdict:
     figures = {"calls": len(calls), "lost": len(lost), "arrived": same}
     if len(lost) >= LEAST:
         return confirmed(
-            f"in {len(lost)} of {len(calls)} calls {name} gets {flag}={lost[0]!r} as {taken_for}, and its {flag} keeps "
-            f"its default",
+            f"in {len(lost)} of {len(calls)} calls {flag}={lost[0]!r} reaches {name} as its {taken_for}, while its "
+            f"{flag} keeps its default",
             **figures,
         )
     if same == len(calls) and len({repr(given) for given, _, _ in calls}) > 1:

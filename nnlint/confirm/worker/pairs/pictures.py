@@ -48,13 +48,15 @@ def verdict_on_pictures(experiment: Experiment) -> Verdict:
     if len(apart) >= LEAST:
         return _apart(experiment, apart, agreeing, figures)
     if apart or between:
-        raise Inconclusive(f"{picture} and {target} are not quite apart in {len(apart) + between} of {made} draws")
+        raise Inconclusive(
+            f"{picture} and {target} match neither well nor badly in {len(apart) + between} of {made} draws"
+        )
     if len(placements.known) < 2:
         raise experiment.unmoved(made)
     experiment.require_run(made)
     return refuted(
-        f"{picture} and {target} agree in all {made} draws, in which {picture} came to lie in "
-        f"{len(placements.known)} different ways",
+        f"{picture} and {target} match in all {made} draws, in which {picture} comes out in "
+        f"{len(placements.known)} different places",
         **figures,
     )
 
@@ -72,8 +74,8 @@ def _apart(experiment: Experiment, apart: list[int], agreeing: int, figures: dic
         raise Inconclusive(f"it cannot be read off how far {picture} and {target} are apart")
     control = in_others(agreeing) if agreeing else _healthy(experiment)
     return confirmed(
-        f"{picture} and {target} are apart in {len(apart)} of {figures['draws']} draws, by {max(offsets):.0f} px on "
-        f"average in a picture of {experiment.size}; {control}",
+        f"{picture} and {target} do not match in {len(apart)} of {figures['draws']} draws: what belongs together lies "
+        f"{max(offsets):.0f} px apart on average in a picture of {experiment.size}; {control}",
         **figures,
         offsets=[round(offset, 1) for offset in offsets],
         control=control,
@@ -102,7 +104,7 @@ def _healthy(experiment: Experiment) -> str:
     """
     sights, control, (picture, target) = experiment.sights, experiment.control, experiment.names
     if not control.possible:
-        raise Inconclusive(f"{picture} and {target} never agree, and there is no draw to compare with")
+        raise Inconclusive(f"{picture} and {target} never match, and there is no draw to compare with")
     control.on = True
     try:
         for draw in range(CONTROLS):
@@ -110,7 +112,7 @@ def _healthy(experiment: Experiment) -> str:
             seen = sights.both(pattern(sights.stage.height, sights.stage.width))
             share = None if seen is None else disagreement(seen.picture, seen.target)
             if share is None or share > AGREES:
-                raise Inconclusive(f"{picture} and {target} do not agree where nothing parts them either")
+                raise Inconclusive(f"{picture} and {target} do not match where nothing parts them either")
     finally:
         control.on = False
     return control.words

@@ -91,7 +91,7 @@ class Sights:
         except Inconclusive:
             raise
         except Exception as error:
-            raise Inconclusive(_why(self.program, error)) from error
+            raise Inconclusive(why(self.program, error)) from error
         return taken(sample, self.paths[0]), taken(sample, self.paths[1])
 
     def both(self, plane: Any) -> Sighting | None:
@@ -135,7 +135,7 @@ class Sights:
         return pairs[0], pairs[1]
 
 
-def _why(program: Program, error: Exception) -> str:
+def why(program: Program, error: Exception) -> str:
     """What made the user's lines fail: the value that is missing, where that is what they stumble over."""
     said = program.failed(error)
     if Anything.__name__ not in said:

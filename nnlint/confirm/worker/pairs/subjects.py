@@ -27,6 +27,9 @@ EXTENTS = (64, (64, 64))
 
 TRANSFORM = re.compile(r"transform|augment")
 
+FAILED = "_nnlint_failed"
+"""The attribute of an object that says how its initializer failed."""
+
 PARTS = frozenset("split mode phase set subset image_set stage state".split())
 """Arguments that say which part of the data is meant."""
 
@@ -100,24 +103,38 @@ def call_of_class(
         return build
 
     program.see["class"] = watch
+    reach(program, settings, bench)
+    if not found:
+        raise Inconclusive(program.why_missing() or "the dataset is not built")
+    if is_missing(found[0][0]):
+        raise Inconclusive(reason(found[0][0]))
+    return found[0]
+
+
+def reach(program: Program, settings: Mapping[str, Any], bench: Bench) -> None:
+    """Run the script, or call the function or method that nobody calls, as far as a watch has it.
+
+    Raises:
+        Inconclusive: the user's lines fail on the way.
+    """
     try:
-        if program.slice.entry:
-            function = program.entry()
-            bench.assume(f"{program.slice.entry}() is called")
-            function(**arguments_for(function, {**settings, "given": {}}, bench))
-        else:
+        if not program.slice.entry:
             program.run()
+            return
+        function = program.entry()
+        bench.assume(f"{program.slice.entry}() is called")
+        settings = {**settings, "given": {}}
+        holder, _, name = program.slice.entry.rpartition(".")
+        if holder and not isinstance(function, type):
+            cls = program.definition(program.slice.path, holder)
+            function = getattr(built(cls, (), arguments_for(cls.__init__, settings, bench), bench), name)
+        function(**arguments_for(function, settings, bench))
     except Enough:
         pass
     except Inconclusive:
         raise
     except Exception as error:
         raise Inconclusive(program.failed(error)) from error
-    if not found:
-        raise Inconclusive(program.why_missing() or "the dataset is not built")
-    if is_missing(found[0][0]):
-        raise Inconclusive(reason(found[0][0]))
-    return found[0]
 
 
 def built(cls: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], bench: Bench) -> Any:
@@ -136,13 +153,15 @@ def built(cls: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], bench: Ben
     except Exception as error:
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
         bench.stand_in(f"what {cls.__name__} would have set up after {said}")
+        vars(made).setdefault(FAILED, said)
     return made
 
 
 def _lacking(self: Any, name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    return Anything(f"{type(self).__name__} has no {name}")
+    failed = vars(self).get(FAILED)
+    return Anything(f"{type(self).__name__} has no {name}{f' after {failed}' if failed else ''}")
 
 
 def arguments_for(function: Any, settings: Mapping[str, Any], bench: Bench) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import io
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,10 @@ ENDINGS = ("png", "jpg", "jpeg", "tif", "bmp", "npy", "JPG", "PNG")
 """The endings of the files in a folder that is not there, so that whatever is looked for is found."""
 
 SAMPLES = "samples: pictures whose pixels tell where they come from"
+
+FOLDER = "the files of a folder that is not there"
+
+LINES = "the lines of a list that is not there"
 
 FILES = 4
 """How many files of each ending there are, and how many lines a list has."""
@@ -47,43 +51,57 @@ READERS = (
 """Functions that read a picture, by module and name: what is replaced in modules that are loaded."""
 
 
+_Replacement = tuple[Any, str, Callable[[Any], Any]]
+"""An object, the name of an attribute, and what makes its replacement of the original."""
+
+
 @contextmanager
 def virtual_files(stage: Stage, bench: Bench) -> Iterator[None]:
     """Answer for files and folders that do not exist; what exists is read."""
-    undo: list[tuple[Any, str, Any]] = []
-
-    def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-        original = getattr(owner, name, None)
-        if original is not None:
-            undo.append((owner, name, original))
-            setattr(owner, name, make(original))
-
     _import_pillow()
+    with _replaced((*_reading(stage, bench), *_listings(bench, opens=True))):
+        yield
+
+
+@contextmanager
+def virtual_folders(bench: Bench) -> Iterator[None]:
+    """Answer for folders and lists that do not exist; a file that is to be read still has to be there."""
+    with _replaced(_listings(bench, opens=False)):
+        yield
+
+
+@contextmanager
+def _replaced(replacements: Iterable[_Replacement]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for owner, name, make in replacements:
+            original = getattr(owner, name, None)
+            if original is not None:
+                stack.callback(setattr, owner, name, original)
+                setattr(owner, name, make(original))
+        yield
+
+
+def _reading(stage: Stage, bench: Bench) -> Iterator[_Replacement]:
+    """What reads files, and what makes something of their content."""
     for owner, names_of in _makers():
-        for name in names_of:
-            replace(owner, name, _passing)
+        yield from ((owner, name, _passing) for name in names_of)
     if "torchvision.transforms" in sys.modules:
-        replace(sys.modules["torchvision.transforms"].Normalize, "forward", partial(_normalizing, bench=bench))
+        yield sys.modules["torchvision.transforms"].Normalize, "forward", partial(_normalizing, bench=bench)
     for module, name in READERS:
         if module in sys.modules:
-            kind = f"{module}.{name}"
-            replace(sys.modules[module], name, partial(_reader, kind=kind, stage=stage, bench=bench))
-    replace(os, "listdir", lambda original: _listing(original, bench))
-    replace(glob, "glob", lambda original: _globbing(original, bench))
-    replace(builtins, "open", lambda original: _opening(original, bench))
-    replace(os.path, "join", _joining)
-    for name in ("exists", "isfile", "isdir"):
-        replace(os.path, name, _existing)
-    for name in ("exists", "is_file", "is_dir"):
-        replace(pathlib.Path, name, _existing)
-    replace(pathlib.Path, "glob", lambda original: _paths(original, bench))
-    replace(pathlib.Path, "rglob", lambda original: _paths(original, bench))
-    replace(pathlib.Path, "iterdir", lambda original: _children(original, bench))
-    try:
-        yield
-    finally:
-        for owner, name, original in reversed(undo):
-            setattr(owner, name, original)
+            yield sys.modules[module], name, partial(_reader, kind=f"{module}.{name}", stage=stage, bench=bench)
+    yield os.path, "join", _joining
+
+
+def _listings(bench: Bench, *, opens: bool) -> Iterator[_Replacement]:
+    """What tells of files; with ``opens`` those that are not there can be opened, to be handed to what reads them."""
+    yield os, "listdir", partial(_listing, bench=bench)
+    yield glob, "glob", partial(_globbing, bench=bench)
+    yield builtins, "open", partial(_opening, bench=bench, absent=opens)
+    yield from ((os.path, name, _existing) for name in ("exists", "isfile", "isdir"))
+    yield from ((pathlib.Path, name, _existing) for name in ("exists", "is_file", "is_dir"))
+    yield from ((pathlib.Path, name, partial(_paths, bench=bench)) for name in ("glob", "rglob"))
+    yield pathlib.Path, "iterdir", partial(_children, bench=bench)
 
 
 def names() -> list[str]:
@@ -160,7 +178,7 @@ def _listing(original: Any, bench: Bench) -> Any:
     def listdir(path: Any = ".") -> list[Any]:
         if _is_there(path):
             return list(original(path))
-        bench.stand_in("the files of a folder that is not there")
+        bench.stand_in(FOLDER)
         return names()
 
     return listdir
@@ -186,7 +204,7 @@ def _children(original: Any, bench: Bench) -> Any:
     def find(self: pathlib.Path) -> Iterator[pathlib.Path]:
         if _is_there(self):
             return iter(list(original(self)))
-        bench.stand_in("the files of a folder that is not there")
+        bench.stand_in(FOLDER)
         return (self / name for name in names())
 
     return find
@@ -194,7 +212,7 @@ def _children(original: Any, bench: Bench) -> Any:
 
 def _matching(pattern: str, bench: Bench) -> list[str]:
     """Paths that a pattern fits, one after the other for what its last star stands for."""
-    bench.stand_in("the files of a folder that is not there")
+    bench.stand_in(FOLDER)
     whole = pattern.replace("**/", "")
     if "*" not in whole:
         return [whole]
@@ -222,16 +240,16 @@ class _Absent(io.BytesIO):
     """A file that is not there, opened to be handed to something that reads pictures."""
 
 
-def _opening(original: Any, bench: Bench) -> Any:
+def _opening(original: Any, bench: Bench, *, absent: bool) -> Any:
     def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         reads = not isinstance(file, int) and set(mode) <= set("rtb")
         if not reads or _is_there(file) or not _is_data(file):
             return original(file, mode, *args, **kwargs)
-        if "b" in mode:
+        if "b" in mode and absent:
             return _Absent()
-        if is_missing(file) or not str(file).endswith(LISTS):
+        if is_missing(file) or "b" in mode or not str(file).endswith(LISTS):
             return original(file, mode, *args, **kwargs)
-        bench.stand_in("the lines of a list that is not there")
+        bench.stand_in(LINES)
         return io.StringIO("".join(f"{number:04d}.png {number:04d}.png\n" for number in range(FILES)))
 
     return opened

@@ -1,0 +1,1 @@
+"""Samples of the user's loaders, loaded again: in another state of the generators, in another process."""
