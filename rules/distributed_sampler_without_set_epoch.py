@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -11,9 +13,10 @@ import libcst as cst
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.loaders import Use, anchor, given, training_loaders
 from nnlint.evidence.repository import is_said
+from nnlint.evidence.sample_order import repeated_order
 from nnlint.evidence.seeding import is_test
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.scalar import number
+from nnlint.symbolic.scalar import is_loop_dependent, number
 from nnlint.symbolic.trace import Build, Run
 from nnlint.symbolic.values import Const, Loop, Object, alternatives, resolve_setting
 
@@ -96,11 +99,17 @@ def distributed_sampler_without_set_epoch(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    It has no experiment yet.
+    The epochs of the script are begun, three of them, as those of the first of two processes; the process group is
+    stood in for. Each time the sampler that the script has built is asked for its order. Confirmed if that is the same
+    in every epoch, and another in every epoch where, as a control, the same lines run with the sampler told the epoch.
+    Refuted if the orders differ: something else tells the sampler the epoch, or changes its seed. How many samples
+    there are may be made up, which is said. No verdict is given where the sampler cannot be built, does not decide the
+    order of the loader, or has fewer than four samples for a process, or where only one epoch is gone through.
 
     ## When it stays silent
     - `set_epoch` is called anywhere in the repository, or an epoch is assigned to a sampler.
     - The sampler does not shuffle (`shuffle=False`), or its order is that of data that are only evaluated.
+    - A new sampler is built for every epoch, with a seed that counts them.
     - A framework tells it (Lightning, accelerate, transformers, ignite).
     - There is one epoch only, or none that can be seen.
     """
@@ -114,7 +123,7 @@ def distributed_sampler_without_set_epoch(trace: Trace) -> Iterator[Finding]:
         if build is None or place is None or id(place.node) in reported or is_said(trace, TOLD):
             continue
         reported.add(id(place.node))
-        yield describe(use, build, place)
+        yield replace(describe(use, build, place), experiment=partial(repeated_order, use, build, place))
 
 
 def sampler_of(use: Use) -> Object | None:
@@ -125,9 +134,9 @@ def sampler_of(use: Use) -> Object | None:
         return None
     for each in alternatives(sampler):
         if isinstance(each, Object) and each.path == "torch.utils.data.DistributedSampler":
-            shuffle = resolve_setting(each.arguments.get(3, "shuffle"))
+            shuffle, seed = resolve_setting(each.arguments.get(3, "shuffle")), each.arguments.get(4, "seed")
             draws = shuffle is None or (isinstance(shuffle, Const) and bool(shuffle.value))
-            return each if draws and not each.arguments.star else None
+            return each if draws and not is_loop_dependent(seed) and not each.arguments.star else None
     return None
 
 

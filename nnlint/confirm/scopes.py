@@ -15,6 +15,9 @@ CHANGING = frozenset(
 )
 """Methods called for what they do to their receiver."""
 
+JOINING = frozenset("add_argument_group add_mutually_exclusive_group add_subparsers add_parser".split())
+"""Methods of parsers that give a part of their receiver: what is done to the part is done to the whole."""
+
 
 @dataclass(eq=False)
 class Scope:
@@ -147,7 +150,7 @@ def changed_by(statement: ast.stmt) -> Iterator[str]:
     """The names whose objects a simple statement changes: a part is assigned, or a method called for its effect."""
     targets: list[ast.expr] = []
     if isinstance(statement, ast.Assign):
-        targets = statement.targets
+        targets = [*statement.targets, statement.value] if is_part(statement) else statement.targets
     elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
         targets = [statement.target]
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
@@ -161,6 +164,12 @@ def changed_by(statement: ast.stmt) -> Iterator[str]:
             root = root_of(each)
             if root is not None and not isinstance(each, ast.Name):
                 yield root
+
+
+def is_part(statement: ast.stmt) -> bool:
+    """Whether a statement binds a part of a parser: ``group = parser.add_argument_group()``."""
+    call = statement.value if isinstance(statement, ast.Assign) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in JOINING
 
 
 def root_of(node: ast.expr) -> str | None:

@@ -19,8 +19,10 @@ from nnlint.confirm.scopes import (
     Scopes,
     attributes_in,
     attributes_of,
+    bound_by,
     free_names,
     header,
+    is_part,
     members_of,
     parameters_of,
 )
@@ -220,6 +222,8 @@ class _Cut:
             bound = at.bindings.get(name, [])
             for statement in (*bound, *at.changes.get(name, ())):
                 self.keep(file, statement, name)
+                for part in bound_by(statement) if is_part(statement) else ():
+                    self.need(file, scope, part)
             if name in at.globals:
                 for statement in at.statements:
                     if isinstance(statement, ast.Global) and name in statement.names:

@@ -45,6 +45,7 @@ def protocol(
     around: Event,
     watches: Sequence[Watch] = (),
     anchors: Sequence[Place] = (),
+    beside: Sequence[Event] = (),
     settings: Mapping[str, Json] | None = None,
     kinds: tuple[type[Event], ...] = PROTOCOL,
 ) -> Experiment | None:
@@ -57,6 +58,8 @@ def protocol(
         around: the event; what shares its outermost loop is run.
         watches: expressions whose values the check is shown.
         anchors: further statements that must run.
+        beside: events that the finding is about and that lie elsewhere: what is done there, and to what they speak of,
+            is run as well.
         settings: what the check, and the kind, are told beyond.
         kinds: the events that are to be run.
     """
@@ -68,7 +71,7 @@ def protocol(
         entry = root_of(run, [around, *events])
         if entry is None:
             return None
-    places = [accused, *anchors, *effects(run, [around, *events])]
+    places = [accused, *anchors, *effects(run, [around, *events], beside)]
     for event in events:
         places.append(event.place)
         places += [site.place for site in event.context.calls if isinstance(site.place.node, cst.Call)]
@@ -89,6 +92,9 @@ def protocol(
 
 # --- what may change the gradients beside the events -----------------------------------------------------------------
 
+NO_NAMES = frozenset("self step zero_grad backward train eval torch nn F utils requires_grad".split())
+"""Words of events that are no names of what they are about."""
+
 OUTPUT = re.compile(
     r"^(print|log\w*|info|debug|warn\w*|error|exception|write\w*|add_\w+|save\w*|plot\w*|show|summary|set_description\w*|"
     r"set_postfix\w*|tqdm|flush|close|makedirs|mkdir|exit|report\w*|display|sleep|empty_cache|synchronize|barrier|watch)$"
@@ -101,7 +107,7 @@ def _is_block(node: cst.CSTNode) -> bool:
     return isinstance(node, blocks) and not isinstance(node, (cst.FunctionDef, cst.ClassDef))
 
 
-def effects(run: Run, events: Sequence[Event]) -> Iterator[Place]:
+def effects(run: Run, events: Sequence[Event], beside: Sequence[Event] = ()) -> Iterator[Place]:
     """Statements beside the events that may have a part in what becomes of the gradients.
 
     In the loops and the functions followed from them these are all that are made for their effect; outside of them
@@ -109,7 +115,7 @@ def effects(run: Run, events: Sequence[Event]) -> Iterator[Place]:
     """
     inside: dict[int, tuple[Source, cst.CSTNode]] = {}
     around: dict[int, tuple[Source, cst.CSTNode]] = {}
-    for event in events:
+    for event in (*events, *beside):
         loops = event.context.loops
         if loops:
             inside.setdefault(id(loops[0].node), (loops[0].source, loops[0].node))
@@ -121,25 +127,36 @@ def effects(run: Run, events: Sequence[Event]) -> Iterator[Place]:
     words = {
         word for event in events if isinstance(event.place.node, cst.Call) for word in _receivers(event.place.node)
     }
+    accused = {word for event in beside for word in words_of(event.place.node)} - NO_NAMES
     for source, scope in inside.values():
-        yield from (Place(source, node) for node, _ in _made_for_effect(scope))
+        yield from (Place(source, node) for node, _ in made_for_effect(scope))
     for key, (source, scope) in around.items():
         called_inside = any(_is_below(node, scope) for _, node in inside.values())
-        for node, spoken in _made_for_effect(scope):
-            if key not in inside and (not called_inside or words & spoken):
+        named = words | _aliases(scope, accused)
+        for node, spoken in made_for_effect(scope):
+            if key not in inside and (not called_inside or named & spoken):
                 yield Place(source, node)
 
 
 def _receivers(call: cst.Call) -> set[str]:
     """The names of the objects that an event is about: ``model`` of ``model(x)``, ``optimizer`` of its ``step()``."""
-    return words_of(call.func) - {"self", "step", "zero_grad", "backward", "train", "eval", "torch", "nn", "F", "utils"}
+    return set(words_of(call.func)) - NO_NAMES
+
+
+def _aliases(scope: cst.CSTNode, words: set[str]) -> set[str]:
+    """Some names, and those that a scope binds to what is made of them: ``parts`` by ``parts = [backbone, head]``."""
+    found = set(words)
+    for node in below(scope):
+        if type(node) is cst.Assign and words_of(node.value) & found:
+            found |= {each.target.value for each in node.targets if isinstance(each.target, cst.Name)}
+    return found
 
 
 def _is_below(node: cst.CSTNode, scope: cst.CSTNode) -> bool:
     return any(each is node for each in below(scope))
 
 
-def _made_for_effect(scope: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, set[str]]]:
+def made_for_effect(scope: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, set[str]]]:
     """The small statements of a scope that bind no name, with the names in them and in the loops around them.
 
     These are calls, and assignments to parts of objects.

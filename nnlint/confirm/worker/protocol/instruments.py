@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..anything import Anything, is_missing
+from .ledger import numbers_of
 from .stand_in import COUNT, StandIn, flat
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ def _optimizers(run: Rehearsal, replace: Replace, stack: ExitStack) -> None:
     def begin(optimizer: Any, args: Any, kwargs: Any) -> None:
         # Hooks of the user's own come next, and may set the gradients: ours is to be the last.
         handle = optimizer.register_step_pre_hook(look)
-        begun[id(optimizer)] = [handle, run.ledger.values(run.of_optimizer(optimizer)), {}, len(run.events)]
+        before = run.ledger.values(run.of_optimizer(optimizer))
+        begun[id(optimizer)] = [handle, before, memory_of(optimizer), {}, len(run.events)]
 
     def look(optimizer: Any, args: Any, kwargs: Any) -> None:
-        begun[id(optimizer)][2] = run.ledger.gradients()
+        begun[id(optimizer)][3] = run.ledger.gradients()
 
     def end(optimizer: Any, args: Any, kwargs: Any) -> None:
         if id(optimizer) in begun:
@@ -130,6 +132,15 @@ def _with_numbers(run: Rehearsal, original: Any) -> Any:
         original(self, *positional, **named)
 
     return functools.wraps(original)(initialize)
+
+
+def memory_of(optimizer: Any) -> int:
+    """A number that tells what an optimizer remembers of earlier steps, such as momenta."""
+    import torch
+
+    held = (each for group in optimizer.param_groups for each in group["params"])
+    remembered = [value for each in held for value in optimizer.state.get(each, {}).values()]
+    return hash(tuple(numbers_of(value) if isinstance(value, torch.Tensor) else str(value) for value in remembered))
 
 
 _NUMBERS = {"lr": RATE, "gamma": 0.1, "factor": 0.1, "max_lr": RATE, "base_lr": RATE, "eps": 1e-8}
@@ -395,7 +406,8 @@ def _data(run: Rehearsal, replace: Replace) -> None:
 
     def length(original: Any) -> Any:
         def length_cut(self: Any) -> int:
-            return min(run.batches, int(original(self)))
+            batches = int(original(self))
+            return batches if run.passes.shows(self) else min(run.batches, batches)
 
         return length_cut
 

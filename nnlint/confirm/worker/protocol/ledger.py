@@ -110,12 +110,14 @@ class Ledger:
         return max((self.factors.get(number, 1.0) for number in parameters), default=1.0)
 
     def values(self, parameters: Iterable[int]) -> dict[int, tuple[float, ...]]:
-        """Some of the numbers in each parameter, evenly spread: they change when it does."""
-        found = {}
-        for number in parameters:
-            each = self.parameters[number].detach().reshape(-1)
-            found[number] = tuple(each[:: max(1, each.numel() // SAMPLED)].float().tolist())
-        return found
+        """Some of the numbers in each parameter, evenly spread, and their sum: they change when it does."""
+        return {number: numbers_of(self.parameters[number]) for number in parameters}
+
+
+def numbers_of(tensor: Any) -> tuple[float, ...]:
+    """Some of the numbers in a tensor, evenly spread, and the sum of all: they change when it does."""
+    numbers = tensor.detach().reshape(-1).float()
+    return (*numbers[:: max(1, numbers.numel() // SAMPLED)].tolist(), float(numbers.sum()))
 
 
 def _dense(gradient: Any) -> Any:

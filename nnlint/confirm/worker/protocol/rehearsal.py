@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,7 +18,9 @@ from ..job import Job
 from ..program import Enough, Program, arguments_of
 from ..verdict import Inconclusive
 from .instruments import instruments
-from .ledger import Ledger
+from .ledger import SAMPLED, Ledger
+from .orders import Orders
+from .passes import WATCHES, Passes, sizes_of
 from .record import (
     Backward,
     Batches,
@@ -27,14 +29,16 @@ from .record import (
     Forward,
     Line,
     Mode,
+    Place,
     Record,
     SchedulerStep,
     SetEpoch,
     Step,
     Unscale,
     ZeroGrad,
+    lead_through,
 )
-from .stand_in import MODEL, StandIn, flat, mixed
+from .stand_in import MODEL, StandIn, examples_in, flat, mixed
 
 BATCHES = 6
 """Batches of a loader that are gone through."""
@@ -64,7 +68,18 @@ SOON = 20
 E = TypeVar("E", bound=Event)
 
 
-def rehearse(job: Job, bench: Bench, *, answer: bool = False, clear: bool = False, detach: bool = False) -> Record:
+def rehearse(
+    job: Job,
+    bench: Bench,
+    *,
+    answer: bool = False,
+    clear: bool = False,
+    detach: bool = False,
+    training: bool | None = None,
+    until: int = 0,
+    order: str = "",
+    passes: str = "",
+) -> Record:
     """Run the lines of a job, and write down what happens.
 
     Args:
@@ -73,15 +88,33 @@ def rehearse(job: Job, bench: Bench, *, answer: bool = False, clear: bool = Fals
         answer: what a test of a value that nobody has is answered.
         clear: clear the gradients of an optimizer after each of its steps.
         detach: detach the values of the watch ``kept``.
+        training: the mode that models are put into for the forward passes in the lines of the finding; None leaves it.
+        until: of these forward passes the one, from 1, after which the lines are left; 0 for none.
+        order: what is done differently to the order of samples, see :class:`.orders.Orders`.
+        passes: what is done differently where a loader is gone through, see :class:`.passes.Passes`.
     """
-    rehearsal = Rehearsal(job, bench, answer=answer, clear=clear, detach=detach)
+    rehearsal = Rehearsal(
+        job, bench, answer=answer, clear=clear, detach=detach, training=training, order=order, passes=passes
+    )
+    rehearsal.until = until
     return rehearsal.record()
 
 
 class Rehearsal:
     """One way through the loops."""
 
-    def __init__(self, job: Job, bench: Bench, *, answer: bool, clear: bool, detach: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        bench: Bench,
+        *,
+        answer: bool,
+        clear: bool,
+        detach: bool,
+        training: bool | None,
+        order: str,
+        passes: str,
+    ) -> None:
         import torch
 
         self.job = job
@@ -89,18 +122,37 @@ class Rehearsal:
         self.answer = answer
         self.clear = clear
         self.detach = detach
+        self.training = training
+        self.until = 0
+        """Forward passes in the lines of the finding that are still to be seen, if they are counted."""
         self.batches = int(job.settings.get("batches", BATCHES))
         self.epochs = int(job.settings.get("epochs", EPOCHS))
         self.ledger = Ledger()
         self.program = Program(job.program, bench)
         self.program.missing = self.program.skipped = lambda why: StandIn("?", self)
+        self.orders = Orders(bench, order, self.program.failed)
         self.paths = {file.path for file in job.program.files}
+        self.accused = tuple(self._places("accused"))
+        self.passes = Passes(
+            bench,
+            passes,
+            supposes=job.settings["check"] == "unweighted-mean",
+            size=job.settings.get("batch_size"),
+            accused=self.accused,
+            ways=tuple(self._places("way")),
+        )
         self.events: list[Event] = []
         self.rounds: dict[str, int] = {}
         self.undecided: dict[Line, int] = {}
         self.seen: dict[str, list[Any]] = {}
         self.layers: list[Any] = []
         """What the watch ``layers`` has shown."""
+        self.at_first: dict[int, tuple[float, ...]] = {}
+        """Numbers in the parameters of these layers at the first step."""
+        self.changed: set[int] = set()
+        """Those that are others at a later step."""
+        self.learned: set[int] = set()
+        """The numbers of the forward passes whose results a backward pass has gone through."""
         self.refused = ""
         self.stand_in_optimizer: StandIn | None = None
         self.own: set[int] = set()
@@ -122,8 +174,10 @@ class Rehearsal:
         _load_torchvision(self.job)
         with ExitStack() as stack:
             stack.enter_context(without_data(self.bench))
+            stack.enter_context(self.orders.surroundings(self.job.settings))
             stack.enter_context(instruments(self))
             self._play()
+            self.passes.finish()
         if self.refused:
             raise Inconclusive(self.refused)
         rows = tuple(self._rows())
@@ -132,13 +186,16 @@ class Rehearsal:
         return Record(
             events=self.events,
             names=self.ledger.names,
-            accused=tuple(self._accused()),
+            accused=self.accused,
             undecided=list(self.undecided),
             lost=[loss for loss in self.program.losses if loss.startswith(rows)],
             failures=list(self.program.losses),
             again=lambda **how: rehearse(self.job, self.bench, **{"answer": self.answer, **how}),
             seen=self.seen,
             layers=self._layers(),
+            changed=frozenset(self.changed),
+            learned=frozenset(self.learned),
+            passes=self.passes.found,
         )
 
     def _play(self) -> None:
@@ -147,7 +204,9 @@ class Rehearsal:
             return
         try:
             function = self._entry()
-            function(**{name: self._argument(name) for name in arguments_of(function)})
+            result = function(**{name: self._argument(name) for name in arguments_of(function)})
+            if self.job.settings.get("hook"):
+                self._go_through(result)
         except Enough:
             pass
         except Inconclusive:
@@ -169,12 +228,23 @@ class Rehearsal:
             return function
         cls = self.program.definition(self.job.program.path, name.rpartition(".")[0])
         built = cls(**{each: StandIn(each, self) for each in arguments_of(cls)})
+        if self.job.settings.get("hook"):
+            _set_up(built)
         return getattr(built, function.__name__)
 
-    def _accused(self) -> Iterator[tuple[str, int, int]]:
+    def _go_through(self, loader: Any) -> None:
+        """Have the epochs over a loader that a framework asks for, and goes through as it is."""
+        self.bench.assume("the framework goes through the loader as it is")
+        for number in range(self.epochs):
+            self.rounds["epochs"] = number
+            for _ in islice(iter(loader), self.batches):
+                pass
+
+    def _places(self, name: str) -> Iterator[Place]:
+        """Where the watches of a name are."""
         for file in self.job.program.files:
             for each in file.watches:
-                if each.name == "accused":
+                if each.name == name:
                     yield file.path, each.row, each.end_row
 
     def _rows(self) -> Iterator[str]:
@@ -196,7 +266,7 @@ class Rehearsal:
                     )
                 elif kind == "round":
                     self.program.see[each.name] = self._while(each.name)
-                elif kind not in ("accused", "event"):
+                elif kind not in ("accused", "event", "way"):
                     self.program.see[each.name] = self._seeing(each.name)
 
     def _seeing(self, name: str) -> Any:
@@ -204,6 +274,10 @@ class Rehearsal:
             if name == "layers":
                 self.layers.append(value)
                 return value
+            if name in ("loader", "sampler"):
+                return self.orders.see(name, value)
+            if name in WATCHES:
+                return self.passes.see(name, value, self.lines())
             if name != "kept":
                 # As it is now: the lines may change it in place.
                 self.seen.setdefault(name, []).append(_copied(value))
@@ -245,30 +319,41 @@ class Rehearsal:
 
         return see
 
-    def batch(self, name: str) -> StandIn:
-        """A batch that nobody gives."""
+    def batch(self, name: str, examples: int | None = None) -> StandIn:
+        """A batch that nobody gives, of so many examples, if that is known."""
         import torch
 
-        return StandIn(name, self, torch.tensor(self.draw()))
+        return StandIn(name, self, torch.tensor(self.draw()), examples)
 
     def batches_of(self, loader: Any, items: Iterator[Any]) -> Iterator[Any]:
-        """The first batches of a loader, and stand-ins where they cannot be had."""
-        number = self.ledger.number(loader)
-        sampler = getattr(loader, "sampler", None)
-        shuffles = None if sampler is None else type(sampler).__name__ != "SequentialSampler"
-        self.add(Batches, loader=number, indices=None, shuffles=shuffles)
+        """The first batches of a loader, or all where the finding is about them; stand-ins where they cannot be had."""
+        self.add(Batches, loader=self.ledger.number(loader), order=self.orders.of(loader, self.rounds))
+        if self.orders.are_known:
+            raise Enough
+        if self.passes.shows(loader):
+            yield from self.passes.through(loader, items, self.lines(), self._not_loaded)
+            return
+        examples = next(iter(sizes_of(loader) or ()), None)
         for turn in range(self.batches):
             try:
                 batch = next(items)
             except StopIteration:
                 return
             except Exception as error:
-                self.bench.stand_in(f"batches that could not be loaded ({type(error).__name__})")
-                yield from (self.batch("batch") for _ in range(turn, self.batches))
+                yield from (self._not_loaded(examples, error) for _ in range(turn, self.batches))
                 return
             yield batch
 
+    def _not_loaded(self, examples: int | None, error: Exception) -> StandIn:
+        self.bench.stand_in(f"batches that could not be loaded ({type(error).__name__})")
+        return self.batch("batch", examples)
+
     # --- the world of stand-ins --------------------------------------------------------------------------------------
+
+    def guess(self, name: str, *, size: bool) -> None:
+        """A number is made up for what nobody gives."""
+        self.passes.guess(name, size=size)
+        self.orders.guess()
 
     def draw(self) -> float:
         """A number between one half and one, the same in every run."""
@@ -298,7 +383,7 @@ class Rehearsal:
     def called(self, model: StandIn, arguments: Sequence[Any]) -> Any:
         """What a model that nobody has computes."""
         parameters = model._own()
-        result = StandIn(f"{model._name}(…)", self, self._computed(parameters, arguments))
+        result = StandIn(f"{model._name}(…)", self, self._computed(parameters, arguments), examples_in(arguments))
         self._forward(model, model._name, model.training, (), result, replaced=True)
         return result
 
@@ -321,13 +406,13 @@ class Rehearsal:
             self.refuse(f"which parameters {optimizer._name} and {self.stand_in_optimizer._name} move is not known")
         self.stand_in_optimizer = optimizer
         parameters = self._unowned()
-        used = self.ledger.gradients()
+        used, weights = self.ledger.gradients(), _told(self.ledger.values(parameters))
         with torch.no_grad():
             for number in parameters:
                 each = self.ledger.parameters[number]
                 if each.grad is not None:
                     each.sub_(0.01 * each.grad)
-        self._step(optimizer, optimizer._name, parameters, used, frozenset(used) & parameters)
+        self._step(optimizer, optimizer._name, parameters, used, frozenset(used) & parameters, weights)
 
     def cleared(self, owner: StandIn) -> None:
         """``zero_grad`` of a model or optimizer that nobody has."""
@@ -368,7 +453,7 @@ class Rehearsal:
         Raises:
             Enough: it was the last one.
         """
-        if len(self.events) >= MOST_EVENTS:
+        if len(self.events) >= MOST_EVENTS and not self.passes.found:
             raise Enough
         self._layers()
         gradients = fields.pop("gradients", None)
@@ -390,31 +475,55 @@ class Rehearsal:
             parts = [
                 each for each in module.parameters() if not isinstance(each, torch.nn.parameter.UninitializedParameter)
             ]
-            result = StandIn(result._name, self, self._computed(parts, given))
+            result = StandIn(result._name, self, self._computed(parts, given), examples_in(given))
             self.bench.stand_in(f"what {type(module).__name__} computes")
             replaced = True
         else:
-            result = call(module, *arguments, **named)
+            with self._mode_of(module):
+                result = call(module, *arguments, **named)
         if parameters or any(True for _ in module.children()):
             self._forward(module, type(module).__name__, module.training, tuple(module.modules()), result, replaced)
         return result
+
+    @contextmanager
+    def _mode_of(self, module: Any) -> Iterator[None]:
+        """For a forward pass in the lines of the finding, the mode that is asked for."""
+        if self.training is None or not lead_through(self.lines(), self.accused):
+            yield
+            return
+        flags = [(each, each.training) for each in module.modules()]
+        module.train(self.training)
+        try:
+            yield
+        finally:
+            for each, flag in flags:
+                each.training = flag
 
     def _forward(
         self, module: Any, name: str, training: bool, inside: Sequence[Any], result: Any, replaced: bool
     ) -> None:
         import torch
 
-        attached = any(getattr(each, "requires_grad", False) for each in flat([result]))
-        self.add(
+        attached = [each for each in flat([result]) if getattr(each, "requires_grad", False)]
+        dependent = [each for each in inside if not is_same_in_both_modes(each)]
+        event = self.add(
             Forward,
             module=self.ledger.number(module, name),
             training=training,
-            training_modules=frozenset(type(each).__name__ for each in inside if each.training),
-            evaluating_modules=frozenset(type(each).__name__ for each in inside if not each.training),
+            training_modules=frozenset(type(each).__name__ for each in dependent if each.training),
+            evaluating_modules=frozenset(type(each).__name__ for each in dependent if not each.training),
             recording=torch.is_grad_enabled(),
-            attached=attached,
+            attached=bool(attached),
             replaced=replaced,
+            output=None if replaced else sampled_numbers(result),
         )
+        for each in attached:
+            tensor = each._inside if isinstance(each, StandIn) else each
+            tensor.register_hook(lambda gradient: self.learned.add(event.number))
+        if self.until and lead_through(event.lines, self.accused):
+            self.until -= 1
+            if not self.until:
+                raise Enough
 
     def backward(self, tensors: Any, call: Any, kept: bool) -> None:
         """A backward pass: ``call`` does it."""
@@ -430,6 +539,7 @@ class Rehearsal:
             if isinstance(each, StandIn) and not number.requires_grad and torch.is_grad_enabled():
                 invented = True
                 number = self._computed(list(self.ledger.parameters.values()), ())
+                self.learned |= {each.number for each in self.events if isinstance(each, Forward) and each.attached}
             roots.append(number)
         alive = tuple(number for number, graph in self.graphs.items() if graph() is not None)
         # What hooks do before it ends comes after it.
@@ -487,12 +597,13 @@ class Rehearsal:
         self.own |= numbers
         return numbers
 
-    def step(self, optimizer: Any, before: Mapping[int, Any], gradients: Any, begun: int) -> None:
+    def step(self, optimizer: Any, before: Mapping[int, Any], memory: int, gradients: Any, begun: int) -> None:
         """An optimizer has stepped.
 
         Args:
             optimizer: which one.
             before: the values of its parameters at the beginning.
+            memory: a number that tells what it remembered then.
             gradients: what was in ``.grad`` then; a closure may have computed others since.
             begun: the number of events at that time.
         """
@@ -500,11 +611,22 @@ class Rehearsal:
         computed = [event.after for event in self.events[begun:] if isinstance(event, Backward)]
         after = self.ledger.values(numbers)
         moved = frozenset(number for number in numbers if before.get(number) != after[number])
-        self._step(optimizer, type(optimizer).__name__, numbers, computed[-1] if computed else gradients, moved)
+        used = computed[-1] if computed else gradients
+        self._step(optimizer, type(optimizer).__name__, numbers, used, moved, _told(before), memory)
 
     def _step(
-        self, optimizer: Any, name: str, parameters: frozenset[int], gradients: Any, moved: frozenset[int]
+        self,
+        optimizer: Any,
+        name: str,
+        parameters: frozenset[int],
+        gradients: Any,
+        moved: frozenset[int],
+        weights: int,
+        memory: int = 0,
     ) -> None:
+        for number, values in self.ledger.values(self._layers()).items():
+            if self.at_first.setdefault(number, values) != values:
+                self.changed.add(number)
         self.add(
             Step,
             gradients=gradients,
@@ -513,6 +635,9 @@ class Rehearsal:
             used={number: held for number, held in gradients.items() if number in parameters},
             moved=moved,
             scale=self.ledger.factor(parameters),
+            weights=weights,
+            memory=memory,
+            frozen=frozenset(each for each in parameters if not self.ledger.parameters[each].requires_grad),
         )
         if self.clear:
             for number in parameters:
@@ -532,6 +657,13 @@ class Rehearsal:
     def set_epoch(self, sampler: Any, epoch: Any) -> None:
         """A sampler was told the epoch."""
         self.add(SetEpoch, sampler=self.ledger.number(sampler), epoch=epoch if isinstance(epoch, int) else -1)
+
+
+def _set_up(built: Any) -> None:
+    """Call what a framework calls before it asks for loaders."""
+    for name, given in (("prepare_data", ()), ("setup", ("fit",))):
+        if callable(getattr(type(built), name, None)):
+            getattr(built, name)(*given)
 
 
 def _load_torchvision(job: Job) -> None:
@@ -570,6 +702,29 @@ def parameters_in(layers: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(layers, (list, tuple)):
         for number, each in enumerate(layers):
             yield from parameters_in(each, f"{name}.{number}" if name else str(number))
+
+
+def _told(values: Mapping[int, tuple[float, ...]]) -> int:
+    """A number that tells the values of parameters."""
+    return hash(tuple(sorted(values.items())))
+
+
+def is_same_in_both_modes(module: Any) -> bool:
+    """Whether a layer that is made to depend on the mode does not: it drops nothing, or keeps no statistics."""
+    import torch
+
+    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+        return bool(module.p == 0)
+    return isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.running_mean is None
+
+
+def sampled_numbers(result: Any) -> tuple[float, ...] | None:
+    """Some of the numbers in the tensors of a result, evenly spread; None if there are none."""
+    import torch
+
+    tensors = [each.detach().reshape(-1) for each in flat([result]) if isinstance(each, torch.Tensor)]
+    found = [each[:: max(1, each.numel() // SAMPLED)].float().tolist() for each in tensors if not each.is_complex()]
+    return tuple(number for numbers in found for number in numbers) or None
 
 
 def _copied(value: Any) -> Any:

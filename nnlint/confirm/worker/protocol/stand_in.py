@@ -35,7 +35,7 @@ SCHEDULER = re.compile(r"sched|lr_|_lr$|warmup|anneal|decay|logger|writer|timer|
 
 _SAME = frozenset(
     "to cuda cpu float double half bfloat16 clone contiguous type requires_grad_ long int view reshape mean sum "
-    "squeeze unsqueeze flatten permute transpose unsqueeze_ retain_grad share_memory apply compile".split()
+    "squeeze unsqueeze flatten permute transpose unsqueeze_ retain_grad share_memory apply apply_ compile".split()
 )
 """Methods that leave the one number inside as it is."""
 
@@ -47,6 +47,9 @@ class World(Protocol):
     """What stand-ins ask of the run that they are in."""
 
     batches: int
+
+    def guess(self, name: str, *, size: bool) -> None:
+        """A number is made up for what nobody gives; whether it is the ``size`` of something."""
 
     def is_true(self, frame: Any) -> bool:
         """The outcome of a test that a frame makes."""
@@ -71,13 +74,17 @@ class World(Protocol):
 
 
 class StandIn:
-    """Stands for a value of any sort; ``name`` is what the user calls it, or why it is missing."""
+    """Stands for a value of any sort; ``name`` is what the user calls it, or why it is missing.
 
-    def __init__(self, name: str, world: World, number: Any = None) -> None:
+    ``examples`` is how many there are in the batch that it is made of, if anybody knows.
+    """
+
+    def __init__(self, name: str, world: World, number: Any = None, examples: int | None = None) -> None:
         set_ = object.__setattr__
         set_(self, "_name", name)
         set_(self, "_world", world)
         set_(self, "_number", number)
+        set_(self, "_examples", examples)
         set_(self, "_parts", {})
         set_(self, "_parameters", [])
         set_(self, "training", True)
@@ -93,7 +100,12 @@ class StandIn:
         return self._number
 
     def _new(self, number: Any, name: str = "") -> StandIn:
-        return StandIn(name or self._name, self._world, number)
+        return StandIn(name or self._name, self._world, number, self._examples)
+
+    def _of(self, given: Any, number: Any, name: str = "") -> StandIn:
+        """What comes of this and of what is given."""
+        examples = self._examples if self._examples is not None else examples_in(given)
+        return StandIn(name or self._name, self._world, number, examples)
 
     @property
     def _last(self) -> str:
@@ -201,7 +213,7 @@ class StandIn:
     @property
     def shape(self) -> Any:
         """As many sizes as anybody asks for."""
-        return _Sizes(SIZES)
+        return _Sizes((len(self), *SIZES[1:]))
 
     @property
     def device(self) -> Any:
@@ -248,7 +260,7 @@ class StandIn:
             return args[0] if len(args) == 1 else args
         if self.is_model and any(carries_number(each) for each in flat(given)):
             return self._world.called(self, given)
-        return self._new(mixed(given, self._world, self._number), f"{self._name}(…)")
+        return self._of(given, mixed(given, self._world, self._number), f"{self._name}(…)")
 
     def __getitem__(self, key: Any) -> Any:
         return self._part(f"[{key!r}]") if isinstance(key, (str, int)) else self._new(self._number)
@@ -264,18 +276,23 @@ class StandIn:
         if re.search(r"param(eter)?s?$", self._last):
             return iter(self._own())
         count = _count_unpacked(sys._getframe(1))
+        if count is None:
+            self._world.guess(self._name, size=False)
         return iter([self._part(f"[{number}]") for number in range(self._world.batches if count is None else count)])
 
     def __next__(self) -> Any:
         return self._part("[0]")
 
     def __len__(self) -> int:
-        return BATCH
+        if self._examples is None:
+            self._world.guess(self._name, size=True)
+        return BATCH if self._examples is None else self._examples
 
     def __bool__(self) -> bool:
         return bool(self._world.is_true(sys._getframe(1)))
 
     def __index__(self) -> int:
+        self._world.guess(self._name, size=False)
         return COUNT
 
     __int__ = __index__
@@ -327,10 +344,10 @@ class StandIn:
         if name in ("isfinite", "allclose", "equal"):
             return torch.tensor(True)
         if name in _NUMERIC and len(args) == 2:
-            return one._new(_NUMERIC[name](*(_number(each) for each in args)))
+            return one._of(given, _NUMERIC[name](*(_number(each) for each in args)))
         if name in ("mean", "sum", "to", "clone", "squeeze", "reshape", "view", "flatten") and args[0] is one:
             return one._new(one._inside)
-        return one._new(mixed(given, one._world))
+        return one._of(given, mixed(given, one._world))
 
 
 def _count_unpacked(frame: Any) -> int | None:
@@ -390,6 +407,12 @@ def carries_number(value: Any) -> bool:
     return isinstance(value, torch.Tensor) or (isinstance(value, StandIn) and value._number is not None)
 
 
+def examples_in(values: Any) -> int | None:
+    """How many examples are in the batch that some values are made of; None if nobody knows."""
+    known = (each._examples for each in flat(values) if isinstance(each, StandIn))
+    return next((examples for examples in known if examples is not None), None)
+
+
 def mixed(values: Any, world: World, number: Any = None) -> Any:
     """One number that depends on all tensors among some values."""
     import torch
@@ -441,8 +464,8 @@ def _arithmetic(name: str, reflected: bool) -> Callable[[Any, Any], Any]:
 
         if apply is not None and isinstance(other, (int, float, StandIn, torch.Tensor)):
             both = (_number(other), self._inside) if reflected else (self._inside, _number(other))
-            return self._new(apply(*both))
-        return self._new(mixed([self, other], self._world))
+            return self._of([other], apply(*both))
+        return self._of([other], mixed([self, other], self._world))
 
     return method
 
@@ -451,6 +474,6 @@ for _name in "add sub mul truediv matmul floordiv mod pow and or xor lshift rshi
     setattr(StandIn, f"__{_name}__", _arithmetic(_name, reflected=False))
     setattr(StandIn, f"__r{_name}__", _arithmetic(_name, reflected=True))
 for _name in "lt le gt ge eq ne".split():
-    setattr(StandIn, f"__{_name}__", lambda self, other: self._new(None))
+    setattr(StandIn, f"__{_name}__", lambda self, other: self._of([other], None))
 for _name in "pos abs invert".split():
     setattr(StandIn, f"__{_name}__", lambda self: self._new(self._number))

@@ -15,19 +15,21 @@ from ..bench import Bench
 def without_arguments(bench: Bench, options: Mapping[str, Any]) -> Iterator[None]:
     """Every option has its default; what the script insists on being given is a missing value, and said to be one.
 
-    ``options`` are given all the same, by the names that the parser stores them under.
+    ``options`` are given all the same, by the names that the parser stores them under; a subcommand is one of them.
     """
     original = argparse.ArgumentParser.parse_known_args
 
     def parse(self: argparse.ArgumentParser, args: Any = None, namespace: Any = None, **more: Any) -> Any:
         for action in self._actions:
-            if action.required or (not action.option_strings and action.nargs not in ("?", "*")):
+            if isinstance(action, argparse._SubParsersAction):
+                action.required = False
+            elif action.required or (not action.option_strings and action.nargs not in ("?", "*")):
                 _relax(action, bench)
         for group in self._mutually_exclusive_groups:
             group.required = False
-        parsed, rest = original(self, [] if args is None else args, namespace, **more)
+        parsed, rest = original(self, _subcommands(self, options, bench) if args is None else args, namespace, **more)
         for name, value in options.items():
-            if hasattr(parsed, name):
+            if hasattr(parsed, name) and getattr(parsed, name) != value:
                 bench.assume(f"--{name.replace('_', '-')} {value}")
                 setattr(parsed, name, value)
         return parsed, rest
@@ -37,6 +39,17 @@ def without_arguments(bench: Bench, options: Mapping[str, Any]) -> Iterator[None
         yield
     finally:
         argparse.ArgumentParser.parse_known_args = original  # type: ignore[method-assign]
+
+
+def _subcommands(parser: argparse.ArgumentParser, options: Mapping[str, Any], bench: Bench) -> list[str]:
+    """The subcommand that is asked for, as the command line would have it; by default that which trains."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            wanted = options.get(action.dest, "train")
+            if wanted in action.choices:
+                bench.assume(f"the subcommand {wanted}")
+                return [wanted]
+    return []
 
 
 def _relax(action: argparse.Action, bench: Bench) -> None:

@@ -18,6 +18,7 @@ Check = Callable[[Record, Mapping[str, Any]], Verdict]
 FAMILIES = {
     "unheld-parameters": "parameters",
     "ineffective-freeze": "parameters",
+    "late-freeze": "parameters",
     "stale-gradients": "gradients",
     "ineffective-clipping": "gradients",
     "discarded-gradients": "gradients",
@@ -27,6 +28,10 @@ FAMILIES = {
     "mode-after-evaluation": "modes",
     "evaluation-mode": "modes",
     "trained-on-evaluation": "evaluation",
+    "unweighted-mean": "scores",
+    "partial-pass": "scores",
+    "stored-order": "orders",
+    "repeated-order": "orders",
 }
 """The module of each check."""
 

@@ -12,7 +12,7 @@ from ..record import Backward, Record, Step
 def unheld_parameters(record: Record, settings: Mapping[str, Any]) -> Verdict:
     """Gradients reach the parameters of some layers, and no optimizer holds them.
 
-    The control are the other parameters, which the same steps move.
+    The control are the other parameters: the same steps move them, or no gradient reaches what the optimizers hold.
     """
     reached, held, moved = _seen(record)
     ours = record.layers & reached
@@ -20,6 +20,7 @@ def unheld_parameters(record: Record, settings: Mapping[str, Any]) -> Verdict:
         raise Inconclusive("no gradient reaches the parameters of these layers")
     steps = len(record.of(Step))
     others = (reached & moved) - record.layers
+    lost = ours - held
     figures = {
         "parameters_of_the_layers": len(record.layers),
         "reached_by_gradients": len(ours),
@@ -28,18 +29,23 @@ def unheld_parameters(record: Record, settings: Mapping[str, Any]) -> Verdict:
         "others_moved": len(others),
         "steps": steps,
     }
-    if ours <= held and ours & moved:
+    if not lost and ours & moved:
         return refuted(f"an optimizer holds all {len(ours)} parameters of these layers, and moves them", **figures)
-    if ours & held:
-        raise Inconclusive(f"an optimizer holds {len(ours & held)} of {len(ours)} parameters of these layers")
-    if not others:
-        raise Inconclusive("no step moves any other parameter either")
-    names = ", ".join(sorted(record.names[each] for each in ours)[:2])
-    return confirmed(
-        f"gradients reach {len(ours)} parameters of these layers ({names} …), and no optimizer holds them: {steps} "
-        f"steps leave them as they were and move {len(others)} others",
-        **figures,
-    )
+    if not lost:
+        raise Inconclusive("an optimizer holds these parameters, and its steps do not move them")
+    if lost & record.changed:
+        raise Inconclusive(
+            f"no optimizer holds {len(lost)} of these parameters, and {len(lost & record.changed)} of them change all "
+            "the same: other lines move them"
+        )
+    names = ", ".join(sorted({record.names[each] for each in lost})[:2])
+    unheld = "them" if lost == ours else f"{len(lost)} of them"
+    said = f"gradients reach {len(ours)} parameters of these layers, and no optimizer holds {unheld} ({names} …)"
+    if others:
+        return confirmed(f"{said}: {steps} steps leave those as they were and move {len(others)} others", **figures)
+    if held and not held & reached:
+        return confirmed(f"{said}; no gradient reaches any of the {len(held)} parameters that are held", **figures)
+    raise Inconclusive("no step moves any other parameter either")
 
 
 def ineffective_freeze(record: Record, settings: Mapping[str, Any]) -> Verdict:
@@ -64,12 +70,53 @@ def ineffective_freeze(record: Record, settings: Mapping[str, Any]) -> Verdict:
         )
     if not record.layers & (reached | held):
         raise Inconclusive("these parameters have no part in the steps that were run")
-    if others and not record.layers & reached & held:
-        why = "no gradient reaches them" if not record.layers & reached else "no optimizer holds them"
-        return refuted(
-            f"{steps} steps move none of the {len(record.layers)} parameters that were to be frozen: {why}", **figures
+    if not others:
+        raise Inconclusive("no step moves any parameter")
+    if any(record.layers & set(step.used) for step in record.of(Step)):
+        raise Inconclusive("the optimizer uses gradients of these parameters, and its rate for them is 0 so far")
+    if not record.layers & reached:
+        why = "no gradient reaches them"
+    else:
+        why = "no optimizer holds them" if not record.layers & held else "their gradients are 0"
+    return refuted(
+        f"{steps} steps move none of the {len(record.layers)} parameters that were to be frozen: {why}", **figures
+    )
+
+
+def late_freeze(record: Record, settings: Mapping[str, Any]) -> Verdict:
+    """Parameters that are frozen go on moving in the optimizer's steps.
+
+    The controls are the steps before the freeze, which move them, and the parameters that are not frozen.
+    """
+    steps = record.need(Step)
+    if not record.layers:
+        raise Inconclusive("the freeze is not reached, as far as the loops are run")
+    frozen = [step for step in steps if step.frozen & record.layers]
+    if not frozen:
+        raise Inconclusive("no step comes after the freeze, as far as the loops are run")
+    if not any(step.moved & record.layers for step in steps if step.number < frozen[0].number):
+        raise Inconclusive("no step before the freeze moves these parameters")
+    ours: frozenset[int] = frozenset().union(*(step.frozen & record.layers for step in frozen))
+    moved = ours & frozenset().union(*(step.moved for step in frozen))
+    others = frozenset().union(*(step.moved - step.frozen for step in frozen))
+    figures = {
+        "frozen": len(ours),
+        "steps_after_the_freeze": len(frozen),
+        "moved": len(moved),
+        "others_moved": len(others),
+    }
+    if not others:
+        raise Inconclusive("no step after the freeze moves any parameter that is not frozen")
+    if moved:
+        name = min(record.names[each] for each in moved)
+        return confirmed(
+            f"{len(frozen)} steps after the freeze move {len(moved)} of the {len(ours)} frozen parameters ({name} …)",
+            **figures,
         )
-    raise Inconclusive("no step moves any parameter")
+    return refuted(
+        f"{len(frozen)} steps after the freeze move none of {len(ours)} frozen parameters, and {len(others)} others",
+        **figures,
+    )
 
 
 def _seen(record: Record) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
