@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
-from nnlint.evidence.figures import bare, is_evaluation_loop, measured_on, summands, told_of
+from nnlint.evidence.figures import (
+    bare,
+    is_evaluation_loop,
+    loops_over,
+    measured_on,
+    summands,
+    told_of,
+)
 from nnlint.evidence.loaders import LOADERS, anchor, given
+from nnlint.evidence.passes import evaluation_pass, gone_over, term_of
+from nnlint.evidence.reductions import MEANS, reduction_of
 from nnlint.evidence.samples import count_of_samples
 from nnlint.evidence.seeding import contains
+from nnlint.experiment import Experiment, Watch
 from nnlint.rule import Finding, Note, Place, rule
 from nnlint.symbolic.loops import innermost_source
 from nnlint.symbolic.scalar import number
@@ -29,7 +40,6 @@ from nnlint.symbolic.values import (
     Tensor,
     Unknown,
     Value,
-    resolve_setting,
 )
 from nnlint.symbolic.words import below
 
@@ -37,8 +47,6 @@ if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
 
 MEAN = frozenset((".mean", "torch.mean", "numpy.mean", "numpy.average"))
-MEANS = ("mean", "batchmean", "elementwise_mean")
-"""Reductions of a loss that divide by the number of samples, or of elements."""
 
 
 @rule(
@@ -47,7 +55,7 @@ MEANS = ("mean", "batchmean", "elementwise_mean")
     since="0.1.0",
     mentions=("len(", "mean(", "avg", "+= 1", "average"),
     requires=("loader", "Loader"),
-    roots=("eval", "valid", "test", "^val"),
+    roots=("eval", "valid", "^val", "^test$", r"test_?(\w+_)?(data|dl|epoch|gen|iter|loader|model|set)", "_test$"),
 )
 def mean_of_batch_means(trace: Trace) -> Iterator[Finding]:
     """A metric that averages the means of batches although the last batch is smaller than the others.
@@ -112,7 +120,13 @@ def mean_of_batch_means(trace: Trace) -> Iterator[Finding]:
     A batch mean times `len(inputs)`, summed and divided by the number of samples, is the same figure.
 
     ## How it is confirmed
-    It has no experiment yet.
+    By protocol: the script's own evaluation goes through all batches of its loader, and it is written down how many
+    samples each has, what is added to the total for it, and which figure comes of it; then once more with a batch size
+    that divides the samples, where all batches are alike. Confirmed, if the figure is the mean of the batch means and
+    not the mean over the samples, which are one where the batches are alike; refuted, if all batches have one size as
+    they come, or the figure is the mean over the samples. Batches that cannot be loaded are stood in for, with their
+    sizes; where nobody knows how many samples there are, a number is taken that the batch size does not divide, and
+    that is said. It abstains where the batch size is not known, batches are passed over, or the figure is neither.
 
     ## When it stays silent
     - Each batch is weighted by its size, or sums are divided by the number of samples.
@@ -130,7 +144,7 @@ def mean_of_batch_means(trace: Trace) -> Iterator[Finding]:
             figures = {id(place.node), id(place.node if mean.loop is None else mean.loop.node)}
             if not figures & reported:
                 reported |= figures
-                yield describe(mean, place)
+                yield describe(run, mean, place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,14 +180,16 @@ def _is_batch_mean(value: Value, losses: dict[int, Loss], depth: int = 6) -> boo
     value = bare(value)
     loss = losses.get(id(value))
     if loss is not None:
-        return _averages(loss)
+        return reduction_of(loss) in MEANS
     args = value.args if isinstance(value, Operation) else () if value.origin is None else value.origin.inputs
     op = value.op if isinstance(value, Operation) else "" if value.origin is None else value.origin.op
     if depth == 0 or isinstance(value, Choice):
         return False
     if op in MEAN and len(args) == 1 and isinstance(args[0], (Tensor, Unknown)):
         whole = losses.get(id(bare(args[0])))
-        return whole is None or _averages(whole) or (isinstance(args[0], Tensor) and args[0].shape.rank != 0)
+        return (
+            whole is None or reduction_of(whole) in MEANS or (isinstance(args[0], Tensor) and args[0].shape.rank != 0)
+        )
     if op == "+":
         return len(args) == 2 and all(_is_batch_mean(part, losses, depth - 1) for part in args)
     if op in ("*", "/") and len(args) == 2:
@@ -182,15 +198,6 @@ def _is_batch_mean(value: Value, losses: dict[int, Loss], depth: int = 6) -> boo
             return _is_batch_mean(scaled, losses, depth - 1)
         return op == "/" and _is_batch_size(scale)
     return False
-
-
-def _averages(loss: Loss) -> bool:
-    """Whether a loss function of torch divides by the number of samples or elements."""
-    arguments = loss.arguments if loss.criterion is None else loss.criterion.arguments
-    if arguments.star or any(name in arguments.keywords for name in ("reduce", "size_average")):
-        return False
-    reduction = resolve_setting(arguments.get(None, "reduction"))
-    return reduction is None or (isinstance(reduction, Const) and reduction.value in MEANS)
 
 
 def _is_batch_size(value: Value) -> bool:
@@ -248,8 +255,8 @@ def _is_once_a_batch(run: Run, loader: Object, summand: Value) -> bool:
     """Whether what is put into a list is computed in the loop over a loader, and not in one inside it."""
     if summand.origin is None:
         return False
-    for loop in {id(loop): loop for event in run.events for loop in event.context.loops}.values():
-        if isinstance(loop.node, cst.For) and innermost_source(loop.iterates or Unknown()) is loader:
+    for loop in loops_over(run, loader):
+        if isinstance(loop.node, cst.For):
             inner = [node for node in below(loop.node.body) if isinstance(node, (cst.For, cst.While, cst.CompFor))]
             if any(contains(node, summand.origin.node) for node in inner):
                 return False
@@ -275,7 +282,7 @@ def _place(trace: Trace, mean: Mean) -> Place | None:
     return None
 
 
-def describe(mean: Mean, place: Place) -> Finding:
+def describe(run: Run, mean: Mean, place: Place) -> Finding:
     """The finding in words."""
     loader = mean.loader
     size = number(loader.arguments.get(1, "batch_size"))
@@ -295,4 +302,24 @@ def describe(mean: Mean, place: Place) -> Finding:
         "sum over samples: weight each batch mean by the size of its batch and divide by the number of samples",
         tuple(note for note in notes if note.place.node is not place.node),
         confidence=Confidence.HIGH if samples is not None else Confidence.MEDIUM,
+        experiment=partial(experiment, run, mean),
+    )
+
+
+def experiment(run: Run, mean: Mean) -> Experiment | None:
+    """The loop with its figure; None where the mean over a batch is nowhere written by itself."""
+    loops = (mean.loop,) if mean.loop is not None else loops_over(run, mean.loader)
+    asked = next((place for loop in loops if (place := gone_over(loop)) is not None), None)
+    term = term_of(mean.event, mean.loop, mean.summand)
+    if asked is None or term is None:
+        return None
+    return evaluation_pass(
+        run,
+        "unweighted-mean",
+        loader=mean.loader,
+        asked=asked,
+        score=mean.event.place,
+        event=mean.event,
+        watches=(Watch("term", term),),
+        settings={"batch_size": number(mean.loader.arguments.get(1, "batch_size"))},
     )
