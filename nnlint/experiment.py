@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Watch:
     """An expression of the user that the experiment watches, by the name the kind knows it by.
 
-    With ``instead`` the expression is not evaluated: the kind supplies a value of its own.
+    It may also be an assignment such as ``total /= n``, of which the kind is shown what it binds, or a ``break``, which
+    the kind can call off. With ``instead`` the expression is not evaluated: the kind supplies a value of its own.
     """
 
     name: str

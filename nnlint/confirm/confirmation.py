@@ -17,6 +17,9 @@ from nnlint.verdict import Json, Outcome, Verdict
 Run = Callable[[dict[str, Json]], Mapping[str, Json]]
 """What runs a job in the user's interpreter and gives the answer, both as the worker knows them."""
 
+DIGITS = 6
+"""Digits of a figure that say something; those behind them are the rounding of sums."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -89,7 +92,7 @@ def _verdict(kind: str, answer: Mapping[str, Json]) -> Verdict:
         outcome=Outcome(answer["outcome"]),
         summary=str(answer["summary"]),
         experiment=kind,
-        figures={name: _finite(value) for name, value in figures.items()},
+        figures={name: _figure(value) for name, value in figures.items()},
         assumptions=_strings(answer["assumptions"]),
         stood_in=_strings(answer["stood_in"]),
         device=str(answer["device"]),
@@ -99,14 +102,14 @@ def _verdict(kind: str, answer: Mapping[str, Json]) -> Verdict:
     )
 
 
-def _finite(value: Json) -> Json:
-    """A figure without what JSON cannot say: infinities and nan are written out."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+def _figure(value: Json) -> Json:
+    """A figure as it is told: floats to :data:`DIGITS` digits, infinities and nan, which JSON cannot say, in words."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: _figure(each) for name, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_finite(each) for each in value]
+        return [_figure(each) for each in value]
     return value
 
 

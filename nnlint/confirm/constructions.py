@@ -64,10 +64,15 @@ class _Repository:
         self._calls: dict[Path, list[_Call]] = {}
 
     def calls_of(self, name: str, near: Path) -> Iterator[_Call]:
-        """The calls of a name, those in the file ``near`` first, then those in the folders next to it."""
+        """The calls of a name, those in the file ``near`` first, then those in the folders next to it.
+
+        Files that have a class of this name of their own are left out.
+        """
         mention = re.compile(rf"\b{re.escape(name)}\s*\(")
+        another = re.compile(rf"^class {re.escape(name)}\b", re.MULTILINE)
         for path in sorted(_python_files(self.root), key=lambda path: _distance(path, near)):
-            if mention.search(self.text(path)):
+            text = self.text(path)
+            if mention.search(text) and (path == near or not another.search(text)):
                 yield from (call for call in self.calls(path) if _called(call.node) == name)
 
     def calls(self, path: Path) -> list[_Call]:
@@ -111,8 +116,10 @@ def constructions(plan: Plan, texts: Mapping[Path, str]) -> list[Json]:
     return []
 
 
-def _constructions(plan: Plan, repository: _Repository, depth: int, known: set[str]) -> list[Json]:
+def _constructions(plan: Plan, repository: _Repository, depth: int, known: set[str], inner: str = "") -> list[Json]:
+    """The calls of the class that a plan enters, first those that are given the class ``inner``."""
     calls = list(repository.calls_of(plan.entry.rpartition(".")[2], Path(plan.filename)))
+    calls.sort(key=lambda call: not _is_given(call.node, inner))
     free = [call for call in calls if call.holder is None or not _is_module(call.holder)]
     held = {(call.path, call.holder.name): call for call in calls if call.holder is not None and call not in free}
     found: list[Json] = []
@@ -120,10 +127,10 @@ def _constructions(plan: Plan, repository: _Repository, depth: int, known: set[s
         found += _cut(call, _free_plan(call, plan, repository), "", repository)
     if free or not depth:
         return found
-    for (path, name), call in list({**held, **_taking(plan, repository)}.items())[:2]:
+    for (path, name), call in list({**_taking(plan, repository), **held}.items())[:2]:
         if name not in known:
             outer = replace(_plain(plan), filename=str(path), entry=name)
-            further = _constructions(outer, repository, depth - 1, known | {name})
+            further = _constructions(outer, repository, depth - 1, known | {name}, plan.entry)
             for each in _cut(call, outer, name, repository):
                 found.append({**each, "constructions": further, "inner": plan.entry.rpartition(".")[2]})
     return found
@@ -134,12 +141,17 @@ def _taking(plan: Plan, repository: _Repository) -> dict[tuple[Path, str], _Call
     path = Path(plan.filename)
     taking = {}
     for call in repository.calls(path):
-        given = (*call.node.args, *(keyword.value for keyword in call.node.keywords))
-        if any(isinstance(each, ast.Name) and each.id == plan.entry for each in given):
+        if _is_given(call.node, plan.entry):
             name = _called(call.node)
             if _is_class(replace(plan, entry=name), repository.texts):
                 taking[path, name] = call
     return taking
+
+
+def _is_given(call: ast.Call, name: str) -> bool:
+    """Whether something of a name is an argument of a call."""
+    given = (*call.args, *(keyword.value for keyword in call.keywords))
+    return any(isinstance(each, ast.Name) and each.id == name for each in given)
 
 
 def _plain(plan: Plan) -> Plan:

@@ -12,7 +12,7 @@ from nnlint.experiment import Experiment, Watch
 from nnlint.rule import Place
 from nnlint.symbolic.library.arguments import is_array
 from nnlint.symbolic.sizes import Atom, Monomial
-from nnlint.symbolic.trace import CallSite, Reshape, Run
+from nnlint.symbolic.trace import CallSite, Event, Reshape, Run
 from nnlint.symbolic.values import Class, Function, Setting, Symbol, Tensor, Unknown, Value, shape_of
 from nnlint.verdict import Json
 
@@ -147,7 +147,7 @@ def class_name(calls: Sequence[CallSite]) -> str:
     return owner.name if owner is not None and is_at_top(owner.frame) else ""
 
 
-def switches(event: Reshape) -> dict[str, Json]:
+def switches(event: Event) -> dict[str, Json]:
     """What is off by default and must be on for the view to be reached at all."""
     found: dict[str, Json] = {}
     for condition in event.context.conditions:

@@ -19,7 +19,7 @@ BACKWARD = frozenset({"backward", "manual_backward"})
 
 
 def gradient_flow(run: Run, bound: Bound, event: Event, path: tuple[cst.CSTNode, ...]) -> Experiment | None:
-    """What shows whether examples above a bound still teach; None where the lines have no function to enter.
+    """What shows whether examples above a bound still teach; None where it cannot be seen, or entered.
 
     Args:
         run: the run in which the bounded value is backpropagated, or returned as a loss.
@@ -28,7 +28,7 @@ def gradient_flow(run: Run, bound: Bound, event: Event, path: tuple[cst.CSTNode,
         path: the statements and blocks around the bound, from the outermost in.
     """
     entry = None if run.script else entered(event, path)
-    if entry is None and not run.script:
+    if not is_seen(bound) or (entry is None and not run.script):
         return None
     goals = list(losses(event))
     calls = [site.place for site in event.context.calls if isinstance(site.place.node, cst.Call)]
@@ -45,6 +45,21 @@ def gradient_flow(run: Run, bound: Bound, event: Event, path: tuple[cst.CSTNode,
             "function": dotted(path),
         },
     )
+
+
+def is_seen(bound: Bound) -> bool:
+    """Whether the bounded value and the one before are the values of expressions, so that they can be exchanged."""
+    if isinstance(bound.place.node, cst.Subscript | cst.Comparison):
+        return False
+    return not bound.by_test or (not bound.in_place and made(bound) is not None)
+
+
+def made(bound: Bound) -> Place | None:
+    """The expression that computes what is bounded, None if it comes from elsewhere."""
+    origin = bound.operand.origin
+    if origin is None or not isinstance(origin.node, cst.BaseExpression):
+        return None
+    return Place(origin.source, origin.node)
 
 
 def entered(event: Event, path: tuple[cst.CSTNode, ...]) -> Place | None:
@@ -114,11 +129,10 @@ def backpropagated(node: cst.CSTNode) -> cst.CSTNode:
 def watches(bound: Bound, event: Event) -> Iterator[Watch]:
     """What the experiment looks at: the value before and after the bound, the loss, the tests and loops on the way."""
     yield Watch("clipped", bound.place)
-    origin = bound.operand.origin
-    if bound.expression is not None:
+    if bound.expression is not None and not bound.by_test:
         yield Watch("operand", Place(bound.place.source, bound.expression))
-    elif origin is not None and isinstance(origin.node, cst.BaseExpression):
-        yield Watch("operand", Place(origin.source, origin.node))
+    elif (computed := made(bound)) is not None:
+        yield Watch("operand", computed)
     if not isinstance(event, Return):
         yield from (Watch("loss", place) for place in losses(event))
     seen: set[int] = set()

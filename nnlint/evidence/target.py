@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import libcst as cst
+
 from nnlint.evidence.sample_parts import Part
 from nnlint.symbolic.ancestry import Assumed, ancestors
 from nnlint.symbolic.library.motions import READERS
@@ -190,10 +192,19 @@ def path_words(read: Value) -> list[str]:
     found: list[str] = []
     for item in (item for path in read.origin.inputs[:1] for item in ancestors(path)):
         if isinstance(item, (Unknown, Attribute)):
-            found.append(FILE_WORDS.sub("", item.name.lower()))
+            found += (FILE_WORDS.sub("", name.lower()) for name in (item.name, _listed_in(item)))
         elif isinstance(item, Const) and isinstance(item.value, str):
             found += re.findall(r"[a-z]+", item.value.lower())
     return [word for word in found if word]
+
+
+def _listed_in(item: Value) -> str:
+    """The name of the list that an item is taken from: ``masks`` of ``self.masks[index]``; empty for any other."""
+    node = item.origin.node if item.origin is not None and item.origin.op == "getitem" else None
+    held = node.value if isinstance(node, cst.Subscript) else None
+    if isinstance(held, cst.Attribute):
+        return held.attr.value
+    return held.value if isinstance(held, cst.Name) else ""
 
 
 def depends_on_index(value: Value) -> bool:

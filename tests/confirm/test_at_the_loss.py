@@ -26,6 +26,7 @@ REPAIRS = [
         "NN207",
         {"F.softmax(self.fc(torch.flatten(x, 1)), dim=1)": "self.fc(torch.flatten(x, 1))"},
     ),
+    ("probabilities_as_logits_confirm/kept_layer.py", "NN207", {"nn.Softmax(dim=1)": "nn.LogSoftmax(dim=1)"}),
     ("probabilities_as_logits_confirm/flat.py", "NN207", {"nn.Sigmoid())": "nn.Identity())"}),
 ]
 

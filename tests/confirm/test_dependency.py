@@ -128,7 +128,7 @@ def test_the_lines_alone_do_not_decide_what_may_be_taken_back(script: Write, rep
     path = script("train.py", text)
     found = repaired(path, "NN203", {})
     assert found["outcome"] == "inconclusive"
-    assert "another view may take it back" in str(found["summary"])
+    assert "another view, which is not run, may undo that" in str(found["summary"])
 
 
 NET = """
@@ -184,8 +184,18 @@ def test_an_exchange_by_name_misplaces_elements() -> None:
     found = witness((2, 3, 5), elements.view(3, 2, 5), [pair(0, 1), pair(1, 0)])
     assert found.misplaced == pytest.approx(2 / 3)
     told = found.told(["b", "t", "c"], ["t", "b", "c"])
-    assert told == "output[t=0, b=1, c=0] holds input[b=0, t=1, c=0]: 67% of the elements are misplaced"
+    assert told == "67% of the elements end up in the wrong place: result[t=0, b=1, c=0] holds the element of t=1, b=0"
     assert not witness((2, 3, 5), elements.transpose(0, 1), [pair(0, 1), pair(1, 0)]).misplaced
+
+
+def test_without_names_axes_are_told_by_their_places() -> None:
+    found = witness((4, 3, 5), numbered(torch.zeros(4, 3, 5)).view(4, 5, 3), [pair(2, 1), pair(1, 2)])
+    for before, after in ((["4", "3", "5"], ["4", "5", "3"]), (["b", "x", "x"], ["b", "…", "…"]), ([], [])):
+        assert found.told(before, after).endswith(
+            "result[0, 0, 1] should come from input[:, :, 0] but is input[0, 0, 1]"
+        )
+    parts = witness((2, 6), numbered(torch.zeros(2, 6)).view(3, 4), [pair(1, 0, whole_target=True, whole_source=False)])
+    assert parts.told([], []).endswith("result[0, 1] holds input[0, 1]")
 
 
 def test_a_factor_of_an_axis_may_run_slowly_or_fast() -> None:
@@ -194,7 +204,7 @@ def test_a_factor_of_an_axis_may_run_slowly_or_fast() -> None:
     for right in (elements.permute(1, 0, 2), elements.permute(1, 2, 0)):
         assert not witness((2, 5, 3), right.reshape(5, 6), merged).misplaced
     wrong = witness((2, 5, 3), elements.view(5, 6), merged)
-    assert wrong.belongs == (1, 0)
+    assert (wrong.axis, wrong.wanted) == (1, 0)
     assert wrong.holds[1] != 0
 
 

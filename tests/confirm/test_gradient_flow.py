@@ -106,3 +106,77 @@ def test_other_parts_do_not_hide_a_bound(verdicts: Verdicts, tmp_path: Path) -> 
                 return loss + self.weight * F.l1_loss(prediction, target)
     """
     assert outcomes(verdicts, tmp_path, text) == ["confirmed"]
+
+
+def test_what_meets_a_number_takes_the_shape_that_is_wanted_then(verdicts: Verdicts, tmp_path: Path) -> None:
+    text = """
+        def learn(network, target_network, optimizer, batch, gamma=0.99):
+            states, actions, rewards, following, done = batch
+            values = network(states).gather(1, actions).squeeze(1)
+            with torch.no_grad():
+                goal = rewards + gamma * target_network(following).max(1).values * (1 - done)
+            loss = (goal - values).clamp(-1, 1).pow(2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    """
+    assert outcomes(verdicts, tmp_path, text) == ["confirmed"]
+
+
+AGENT = """
+import torch
+from torch import nn
+
+
+class Agent:
+    def __init__(self, net, criterion):
+        self.net = net
+        self.criterion = nn.MSELoss() if criterion is None else criterion
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def update(self, x, y):
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.net(x), y)
+        loss = loss.clamp(max=4.0)
+        loss.backward()
+        self.optimizer.step()
+"""
+
+
+def test_what_the_lines_have_an_answer_to_is_none(repaired: Repaired, tmp_path: Path) -> None:
+    path = tmp_path / "agent.py"
+    path.write_text(AGENT)
+    answer = repaired(path, "NN204", {})
+    assert answer["outcome"] == "confirmed"
+    assert "criterion = None" in answer["assumptions"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("criterion", "criterion(…): which values that takes is not known"),
+        ("__import__('lpips_').Loss()", "Loss(…)(…), which could not be had: the package lpips_ is not installed"),
+    ],
+)
+def test_a_loss_out_of_sight_is_named(repaired: Repaired, tmp_path: Path, given: str, said: str) -> None:
+    path = tmp_path / "agent.py"
+    path.write_text(AGENT)
+    answer = repaired(path, "NN204", {"nn.MSELoss() if criterion is None else criterion": given})
+    assert answer["outcome"] == "inconclusive"
+    assert answer["summary"] == f"agent.py:15: the loss comes from {said}"
+
+
+def test_a_gradient_of_its_own_is_no_clipped_loss(verdicts: Verdicts, tmp_path: Path) -> None:
+    text = """
+        class CappedLoss(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, prediction, target):
+                ctx.save_for_backward(prediction - target)
+                return F.mse_loss(prediction, target).clamp(max=5.0)
+
+            @staticmethod
+            def backward(ctx, gradient):
+                (error,) = ctx.saved_tensors
+                return gradient * 2 * error / error.numel(), None
+    """
+    assert outcomes(verdicts, tmp_path, text) == []

@@ -36,8 +36,36 @@ Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
             "(model.eval(), torch.no_grad())[1]",
         ),
         ("evaluation_in_train_mode_confirm/dropout.py", "NN211", "nn.Dropout(0.1)", "nn.Identity()"),
+        ("evaluation_in_train_mode_confirm/batch_norm.py", "NN211", "BatchNorm1d(32)", "LayerNorm(32)"),
+        ("evaluation_in_train_mode_confirm/every_fifth_epoch.py", "NN211", "dropout=0.3", "dropout=0.0"),
+        ("training_in_eval_mode_confirm/top_flag.py", "NN212", "model.training = True", "model.train(True)"),
+        (
+            "evaluation_with_gradients_confirm/whole_data.py",
+            "NN213",
+            "output = model(features)",
+            "output = torch.no_grad()(model)(features)",
+        ),
     ],
 )
 def test_repaired_scripts_are_refuted(repaired: Repaired, fixture: str, code: str, old: str, new: str) -> None:
     answer = repaired(FIXTURES / fixture, code, {old: new})
     assert answer["outcome"] == "refuted", answer["summary"]
+
+
+@pytest.mark.parametrize(
+    ("fixture", "code", "old", "new"),
+    [
+        ("evaluation_in_train_mode_confirm/rate_of_zero.py", "NN211", '"dropout": 0.0', '"dropout": 0.5'),
+        (
+            "training_in_eval_mode_confirm/follows_autograd.py",
+            "NN212",
+            "each.training = torch.is_grad_enabled()",
+            "each.training = each.training",
+        ),
+    ],
+)
+def test_refuted_scripts_are_confirmed_without_what_saves_them(
+    repaired: Repaired, fixture: str, code: str, old: str, new: str
+) -> None:
+    answer = repaired(FIXTURES / fixture, code, {old: new})
+    assert answer["outcome"] == "confirmed", answer["summary"]

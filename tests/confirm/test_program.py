@@ -133,3 +133,20 @@ def test_imported_names_that_the_slice_left_out_are_missing(script: Write, make:
     script("tools.py", "def good():\n    return 1\nbad = 1 / 0\n")
     train = script("train.py", "from tools import good, bad\nresult = good()\n")
     assert make(train, "result").run().result == 1
+
+
+def test_what_an_assignment_binds_is_seen(script: Write, make: Make) -> None:
+    train = script("train.py", "totals = {'loss': 9}\ntotals['loss'] /= 2\n")
+    program = make(train, "totals['loss'] /= 2", see="totals['loss'] /= 2")
+    seen: list[float] = []
+    program.see["seen"] = seen.append
+    program.run()
+    assert seen == [4.5]
+
+
+def test_a_break_can_be_called_off(script: Write, make: Make) -> None:
+    train = script("train.py", "rounds = []\nfor i in range(4):\n    rounds.append(i)\n    if i == 1: break\n")
+    program = make(train, "rounds.append", "break", see="break")
+    assert program.run().rounds == [0, 1]
+    program.see["seen"] = lambda value: not value
+    assert program.run().rounds == [0, 1, 2, 3]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -13,13 +15,16 @@ pytest.importorskip("torch")
 
 Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
 
-BEGINNING = """\
+IMPORTS = """\
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 torch.manual_seed(0)
 x, y = torch.randn(64, 8), torch.randn(64, 1)
+"""
+
+BEGINNING = """\
 model = nn.Linear(8, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 total = 0.0
@@ -35,6 +40,28 @@ def last():
 
 for step in range(32):
     loss = F.mse_loss(model(x), y)
+"""
+
+TRAINER = """
+
+class Trainer:
+    def __init__(self):
+        self.model = nn.Linear(8, 1)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
+        self.total = 0.0
+
+    def first(self):
+        FIRST
+
+    def last(self):
+        LAST
+
+    def run(self):
+        for step in range(32):
+            self.loss = F.mse_loss(self.model(x), y)
+BODY
+
+Trainer().run()
 """
 
 NEVER_CLEARED = """\
@@ -86,15 +113,35 @@ CASES = {
 """The body of a loop, the functions that it calls with a mistake in them, and without."""
 
 
+OWN = re.compile(r"(?<![\w.])(model|optimizer|total|loss|first|last)\b")
+"""What is an attribute of the trainer."""
+
+
+def script(body: str) -> str:
+    """A script with a loop at its end."""
+    return IMPORTS + BEGINNING + body
+
+
+def trainer(body: str) -> str:
+    """A class with the same loop in a method."""
+    return IMPORTS + TRAINER.replace("BODY", indent(attributes(body), " " * 8))
+
+
+def attributes(code: str) -> str:
+    """Code with the names of what it is about as attributes: ``self.model`` for ``model``."""
+    return OWN.sub(r"self.\1", code)
+
+
+@pytest.mark.parametrize("written", [script, trainer])
 @pytest.mark.parametrize("code", CASES)
-def test_a_repair_flips_the_verdict(code: str, repaired: Repaired, tmp_path: Path) -> None:
+def test_a_repair_flips_the_verdict(
+    code: str, written: Callable[[str], str], repaired: Repaired, tmp_path: Path
+) -> None:
     body, mistaken, healthy = CASES[code]
+    if written is trainer:
+        mistaken, healthy = ((attributes(first), attributes(last)) for first, last in (mistaken, healthy))
     path = tmp_path / "train.py"
-    text = (
-        (BEGINNING + body)
-        .replace("    FIRST", f"    {mistaken[0]}  # first")
-        .replace("    LAST", f"    {mistaken[1]}  # last")
-    )
+    text = written(body).replace(" FIRST", f" {mistaken[0]}  # first").replace(" LAST", f" {mistaken[1]}  # last")
     path.write_text(text, encoding="utf-8")
     before = repaired(path, code, {})
     after = repaired(path, code, {f"{mistaken[0]}  # first": healthy[0], f"{mistaken[1]}  # last": healthy[1]})

@@ -121,9 +121,11 @@ def test_an_option_that_is_used_by_another_name(write: Write, laboratory: Labora
     assert found["outcome"] == "refuted"
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system has no /proc")
 def test_what_differs_even_where_all_is_alike(write: Write, laboratory: Laboratory) -> None:
     script = (
-        "import os\nimport torch\nfrom torch import nn\n\ntorch.default_generator.manual_seed(os.getpid())\n"
+        "import torch\nfrom torch import nn\n\n"
+        'torch.default_generator.manual_seed(int(open("/proc/self/stat").read().split()[0]))\n'
         "model = nn.Linear(4, 2)\n" + TRAINING
     )
     found = answer(write("train.py", script), "NN201", laboratory)
@@ -139,6 +141,9 @@ def test_what_differs_even_where_all_is_alike(write: Write, laboratory: Laborato
         "secrets.randbelow(1000000)",
         "int.from_bytes(os.urandom(4), 'big')",
         "time.time_ns() % 1000000",
+        "int(time.perf_counter() * 1000)",
+        "time.monotonic_ns() % 1000000",
+        "os.getpid()",
         "int(datetime.datetime.now().timestamp())",
         "random.SystemRandom().randrange(1000000)",
     ],

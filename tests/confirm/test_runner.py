@@ -231,6 +231,8 @@ def test_a_laboratory_that_is_not_needed_is_gone_at_once(tmp_path: Path, monkeyp
 def test_an_interruption_leaves_nothing_behind(site: Path, tmp_path: Path) -> None:
     python = python_of_its_own(tmp_path)
     interruption = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    # What a shell has started in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with laboratory(python) as laboratory_:
         assert laboratory_.device == "cpu"
         folder = laboratory_.folder
@@ -240,6 +242,7 @@ def test_an_interruption_leaves_nothing_behind(site: Path, tmp_path: Path) -> No
                 laboratory_.run(job(1, "import time\nopen('file', 'w').close()\ntime.sleep(60)"))
         finally:
             interruption.cancel()
+            signal.signal(signal.SIGINT, before)
     assert not workers(python)
     assert not os.path.exists(folder)
 

@@ -200,3 +200,34 @@ def test_a_loop_is_left_where_only_plain_names_and_options_decide_it(script: Wri
     assert "args = parser.parse_args()" in lines
     assert lines.count("break") == 2
     assert "if late():" not in lines
+
+
+def test_options_of_groups_and_subcommands_are_kept(script: Write) -> None:
+    path = script(
+        "train.py",
+        """
+        import argparse
+
+        parser = argparse.ArgumentParser()
+        group = parser.add_argument_group("training")
+        group.add_argument("--lr", type=float, default=0.1)
+        commands = parser.add_subparsers(dest="command")
+        train = commands.add_parser("train")
+        train.add_argument("--epochs", type=int, default=3)
+        other = argparse.ArgumentParser()
+        other.add_argument("--unused")
+        args = parser.parse_args()
+        print(args.epochs * args.lr)
+        """,
+    )
+    assert kept(path, place(path, "print(args.epochs * args.lr)"))["train.py"] == [
+        "import argparse",
+        "parser = argparse.ArgumentParser()",
+        'group = parser.add_argument_group("training")',
+        'group.add_argument("--lr", type=float, default=0.1)',
+        'commands = parser.add_subparsers(dest="command")',
+        'train = commands.add_parser("train")',
+        'train.add_argument("--epochs", type=int, default=3)',
+        "args = parser.parse_args()",
+        "print(args.epochs * args.lr)",
+    ]

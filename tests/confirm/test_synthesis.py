@@ -189,6 +189,64 @@ def test_a_module_that_another_is_told_to_use_gets_what_that_one_gives_it(prepar
     assert shapes(ready) == [(BATCH, 12, 32, 48)] and bench.assumptions == []
 
 
+def test_the_calls_that_hand_over_the_class_itself_come_first(prepared: Make, bench: Bench) -> None:
+    model = """
+    class Plain(nn.Module):
+        def __init__(self, width): super().__init__(); self.conv = nn.Conv2d(width, width, 3, padding=1)
+        def forward(self, x): return self.conv(x)
+    class Narrow(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(width, 2, 1), nn.Conv2d(2, width, 1))
+        def forward(self, x): return x + self.layers(x)
+    class Net(nn.Module):
+        def __init__(self, block):
+            super().__init__()
+            self.stem, self.block = nn.Conv2d(3, 14, 3, padding=1), block(14)
+        def forward(self, x): return self.block(self.stem(x))
+    def one(): return Net(Plain)
+    def two(): return Net(Plain)
+    def three(): return Net(Plain)
+    def four(): return Net(Plain)
+    def five(): return Net(Narrow)
+    """
+    other = "class Narrow(nn.Module):\n    pass\nclass Odd(nn.Module):\n    def forward(self, x): return Narrow()(x)\n"
+    ready = prepared(model, "Narrow", {"other.py": other})
+    assert shapes(ready) == [(BATCH, 14, 32, 48)] and bench.assumptions == []
+
+
+def test_the_function_around_a_call_is_called_with_what_names_suggest(prepared: Make, bench: Bench) -> None:
+    text = """
+    class Net(nn.Module):
+        def __init__(self, body, head):
+            super().__init__()
+            self.body, self.head = body, head
+        def forward(self, x, *, y=None): return self.head(self.body(x) + y)
+    def small(embed_dim, num_classes):
+        return Net(nn.Linear(embed_dim, embed_dim), nn.Linear(embed_dim, num_classes))
+    """
+    ready = prepared(text, "Net")
+    assert ready.names == ["x", "y"] and ready.call()[0].shape[-1] == 11
+    assert bench.assumptions == ["small is called with embed_dim = 32, num_classes = 11"]
+
+
+def test_words_are_those_that_the_lines_know(prepared: Make, bench: Bench) -> None:
+    text = """
+    class Net(nn.Module):
+        def __init__(self, rnn_type, act):
+            super().__init__()
+            if rnn_type == "gru":
+                self.rnn = nn.GRU(6, 4, batch_first=True)
+            elif rnn_type == "lstm":
+                self.rnn = nn.LSTM(6, 4, batch_first=True)
+            self.act = getattr(F, act)
+        def forward(self, x): return self.act(self.rnn(x)[0])
+    def build(rnn_type, act="relu"): ...
+    """
+    assert shapes(prepared(text, "Net")) == [(BATCH, STEPS, 6)]
+    assert bench.assumptions == ["Net is built with rnn_type = 'gru', act = 'relu'"]
+
+
 def test_what_is_not_known_is_guessed_by_name_and_said(prepared: Make, bench: Bench) -> None:
     ready = prepared(
         """
@@ -298,6 +356,65 @@ def test_the_side_of_an_image_is_found(prepared: Make, layers: str, forward: str
     assert shapes(prepared(text, "Net")) == [(BATCH, 3, found, found)]
 
 
+@pytest.mark.parametrize(
+    ("layers", "forward", "found"),
+    [
+        (
+            "self.conv = nn.Conv2d(2, 4, 5); self.fc = nn.Linear(4 * 37 * 37, 2)",
+            "self.fc(self.conv(x).flatten(1))",
+            (2, 41, 41),
+        ),
+        ("self.conv = nn.Conv1d(6, 4, 3); self.norm = nn.LayerNorm(21)", "self.norm(self.conv(x))", (6, 23)),
+        ("self.norm = nn.Identity(); self.fc = nn.Linear(9, 2)", "self.fc(self.norm(x[..., None])[..., 0])", (9,)),
+    ],
+    ids=["image", "signal", "vector"],
+)
+def test_sizes_are_those_that_an_error_asks_for(
+    prepared: Make, layers: str, forward: str, found: tuple[int, ...]
+) -> None:
+    text = f"""
+    class Net(nn.Module):
+        def __init__(self): super().__init__(); {layers}
+        def forward(self, x): return {forward}
+    """
+    assert shapes(prepared(text, "Net")) == [(BATCH, *found)]
+
+
+def test_words_that_are_put_side_by_side_are_as_many_as_the_next_layer_takes(prepared: Make) -> None:
+    text = """
+    class Net(nn.Module):
+        def __init__(self): super().__init__(); self.embedding, self.fc = nn.Embedding(50, 8), nn.Linear(24, 2)
+        def forward(self, context): return self.fc(self.embedding(context).view(1, -1))
+    """
+    assert shapes(prepared(text, "Net")) == [(3,)]
+
+
+def test_first_arguments_of_all_numbers_of_dimensions_meet_further_ones(prepared: Make) -> None:
+    text = """
+    class Loss(nn.Module):
+        def __init__(self): super().__init__(); self.entropy = nn.CrossEntropyLoss(ignore_index=255)
+        def forward(self, output, target):
+            places = target.unsqueeze(1)
+            loss = self.entropy(output, target)
+            return loss + places.new_zeros(places.shape[0], output.shape[1], places.shape[2], places.shape[3]).sum()
+    """
+    output, target = shapes(prepared(text, "Loss"))
+    assert len(output) == 4 and target == (output[0], *output[2:])
+
+
+def test_a_method_may_have_all_it_needs(prepared: Make, bench: Bench) -> None:
+    text = """
+    class Net(nn.Module):
+        def __init__(self): super().__init__(); self.layer = nn.Linear(6, 4)
+        def sample(self, count=3): return self.layer(torch.randn(count, 6))
+        def decode(self, count=3, code=None):
+            return self.layer(torch.randn(count, 6) if code is None else code)
+    """
+    ready = prepared(text, "Net", method="sample")
+    assert shapes(ready) == [] and ready.call()[0].shape == (3, 4)
+    assert shapes(prepared(text, "Net", method="decode")) == [(BATCH, 6)]
+
+
 def test_images_are_wider_than_high_where_that_goes_through(prepared: Make) -> None:
     text = """
     class Net(nn.Module):
@@ -401,6 +518,8 @@ def test_no_input_is_found(prepared: Make) -> None:
     """
     with pytest.raises(Inconclusive, match=r"^model\.py:8: ValueError: six sizes, please$"):
         prepared(text, "picky")
+    with pytest.raises(Inconclusive, match=r'^model\.py:8: ValueError at `raise ValueError\(""\)`$'):
+        prepared(text.replace("six sizes, please", ""), "picky")
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import signal
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from types import FrameType
 
 LONGEST = 200
 """Characters of an error that are repeated."""
 
 TRACED = re.compile(r'^  File "(?P<path>.*)", line (?P<row>\d+) in ', re.MULTILINE)
 """A frame as :mod:`faulthandler` writes it, the innermost first."""
+
+SIGNATURES = re.compile(r",? but expected one of:$")
+"""What torch says before it lists the signatures of a function."""
 
 NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate|bad_alloc", re.IGNORECASE)
 """What torch and numpy say when the system gives them no memory."""
@@ -25,22 +30,43 @@ def of_error(error: BaseException, paths: Collection[str], memory: int | None = 
         paths: the user's files; the innermost line of one of them is named.
         memory: bytes that the experiment may take, to be said when there were not enough.
     """
-    frames = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        frames.append((traceback.tb_frame.f_code.co_filename, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    place = _place(reversed(frames), paths)
+    path, row = _innermost(error, lambda frame: frame.f_code.co_filename in paths)
+    place = f"{os.path.basename(path)}:{row}: " if path else ""
     if isinstance(error, SystemExit):
         return f"{place}ends the program (exit status {_status(error)})"
-    said = _first_sentence(str(error))
-    if isinstance(error, OSError) and error.strerror is not None:
-        said = error.strerror + (f": {os.fspath(error.filename)!r}" if error.filename is not None else "")
     if isinstance(error, MemoryError) or (type(error) is RuntimeError and NO_MEMORY.search(str(error))):
         return place + (needs_memory(memory) if memory is not None else "needs more memory than it is given")
     if type(error).__name__ == "Refused":
-        return place + said
-    return f"{place}{type(error).__name__}{': ' if said else ''}{said}"
+        return place + _first_sentence(str(error))
+    return place + _told(error, path, row)
+
+
+def of_error_below(error: BaseException, is_users: Callable[[FrameType], bool]) -> str:
+    """An error in words, with the last of the user's lines that it went through, which are told by their frames."""
+    path, row = _innermost(error, is_users)
+    return (f"{os.path.basename(path)}:{row}: " if path else "") + _told(error, path, row)
+
+
+def _innermost(error: BaseException, is_users: Callable[[FrameType], bool]) -> tuple[str, int]:
+    """The path and the row of the user's last frame that an error went through; empty and 0 if there is none."""
+    found = "", 0
+    traceback = error.__traceback__
+    while traceback is not None:
+        if is_users(traceback.tb_frame):
+            found = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+    return found
+
+
+def _told(error: BaseException, path: str, row: int) -> str:
+    """The type of an error and what it says; the line that raised it where it says nothing."""
+    name, said = type(error).__name__, _first_sentence(str(error))
+    if isinstance(error, OSError) and error.strerror is not None:
+        said = error.strerror + (f": {os.fspath(error.filename)!r}" if error.filename is not None else "")
+    if said:
+        return f"{name}: {said}"
+    line = linecache.getline(path, row).strip() if path else ""
+    return f"{name} at `{line}`" if line else name
 
 
 def of_end(status: int, trace: str, paths: Collection[str]) -> str:
@@ -73,7 +99,7 @@ def _place(frames: Iterable[tuple[str, int]], paths: Collection[str]) -> str:
 
 def _first_sentence(text: str) -> str:
     """The first line of an error, and the second where the first only announces it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [SIGNATURES.sub("", line.strip()) for line in text.splitlines() if line.strip()]
     said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
     said = said.rstrip(".")
     return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .job import File, Watched
 
@@ -29,25 +30,37 @@ def operate(file: File) -> ast.Module:
 
 
 class _Watching(ast.NodeTransformer):
-    """Puts a call of the hooks around every watched expression, or in its place."""
+    """Puts a call of the hooks around every watched expression, or in its place.
+
+    Of an assignment such as ``total /= n`` the hooks are shown what it binds; a ``break`` they can call off.
+    """
 
     def __init__(self, watches: tuple[Watched, ...]) -> None:
         self.watches: dict[_Key, list[Watched]] = {}
         for each in watches:
             self.watches.setdefault((each.row, each.column, each.end_row, each.end_column), []).append(each)
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
+    def generic_visit(self, node: ast.AST) -> Any:
         found = self._found(node)
         if found is None:
             return super().generic_visit(node)
         del self.watches[_key(node)]
         result = super().generic_visit(node)
+        if isinstance(node, ast.AugAssign):
+            return [node, *(_at(ast.Expr(self._hooked(each, _loaded(node.target), node)), node) for each in found)]
+        if isinstance(node, ast.Break):
+            test: ast.expr = ast.Constant(True)
+            for each in found:
+                test = self._hooked(each, test, node)
+            return _at(ast.If(test, [node], []), node)
         for each in found:
             result = self._hooked(each, result, node)
         return result
 
     def _found(self, node: ast.AST) -> list[Watched] | None:
-        if not isinstance(node, ast.expr) or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+        if not isinstance(node, (ast.expr, ast.AugAssign, ast.Break)):
+            return None
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
             return None
         return self.watches.get(_key(node))
 
@@ -55,6 +68,13 @@ class _Watching(ast.NodeTransformer):
         name = ast.Constant(watch.name)
         call = _call("supply", name) if watch.instead else _call("see", name, result)
         return _at(call, node)
+
+
+def _loaded(target: ast.expr) -> ast.expr:
+    """What an assignment has bound, as an expression."""
+    value = copy.deepcopy(target)
+    value.ctx = ast.Load()  # type: ignore[attr-defined] # targets have it
+    return value
 
 
 def _key(node: ast.AST) -> _Key:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..anything import is_missing
 from .guessing import WIDTHS, Guessed, NoGuess, guess
+from .hearsay import default_of, word_for
 
 COUNTED = re.compile(r"vocab|n_?tokens?$|class(es)?$|n(um)?_?words|n(um)?_?labels|num_embeddings")
 """Names of what a script counts in its data."""
@@ -46,6 +47,7 @@ def arguments_for(function: Callable[..., Any], known: Mapping[str, Any]) -> Ite
         NoGuess: a parameter has no default and no likely value.
     """
     parameters = _parameters(function)
+    initializer = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
     further = {name: value for name, value in known.items() if name not in parameters and not has_missing(value)}
     for attempt in range(len(WIDTHS)):
         guessed: dict[str, Any] = {}
@@ -55,12 +57,31 @@ def arguments_for(function: Callable[..., Any], known: Mapping[str, Any]) -> Ite
             if value is not parameter.empty and not has_missing(value) and not _counts_nothing(name, value):
                 named[name] = _completed(value, attempt, guessed)
             elif parameter.default is parameter.empty:
-                named[name] = guess(name, _annotation(parameter), attempt, guessed)
+                named[name] = likely(initializer, parameter, attempt, guessed)
         both = {**named, **further}
         # In the order of the call: what is given by position stays in front.
         yield Arguments({name: both[name] for name in dict.fromkeys((*known, *both)) if name in both}, guessed)
         if not guessed and not any(isinstance(each, Guessed) for each in named.values()):
             return
+
+
+def likely(function: Callable[..., Any], parameter: inspect.Parameter, attempt: int, noted: dict[str, Any]) -> Any:
+    """What an argument may be: what it is compared with, else what its name suggests, else a default of that name.
+
+    Raises:
+        NoGuess: nothing is likely.
+    """
+    name = parameter.name
+    found: Any = word_for(function, name)
+    if found is None:
+        try:
+            return guess(name, _annotation(parameter), attempt, noted)
+        except NoGuess:
+            found = default_of(function, name)
+            if found is None:
+                raise
+    noted[name] = found
+    return found
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -98,7 +119,7 @@ def _completed(value: Any, attempt: int, guessed: dict[str, Any]) -> Any:
     if isinstance(value, (str, int, float, tuple, list, type(None), type)) or not hasattr(value, "__dict__"):
         return value
     for name, each in list(vars(value).items()):
-        if is_missing(each):
+        if is_missing(each) or _counts_nothing(name, each):
             try:
                 setattr(value, name, guess(name, "", attempt, guessed))
             except NoGuess:

@@ -15,11 +15,12 @@ from typing import Any
 
 from .further import Choice, Maker, further_arguments
 from .guessing import BATCH, STEPS
-from .prepared import evaluating, generators_kept, invoke, keeps_batch, tensors_in
+from .mending import asked, distance, mended
+from .prepared import generators_kept, in_mode, invoke, keeps_batch, tensors_in
 from .ranks import Ranks, fits, ranks_of
 from .sketches import SIDES, Sketch, accepted_by, common, leaves, sides_of
 
-TRIES = 400
+TRIES = 1000
 """Calls that are made before the search is given up."""
 
 FURTHER = 12
@@ -28,8 +29,17 @@ FURTHER = 12
 AFFORDABLE = 5 * 3 * 64 * 64
 """Elements of an input beyond which it is tried after those that are smaller."""
 
+MENDED = 24
+"""Calls with first arguments of one kind that are made with sizes which the error of another call asks for."""
+
+ENOUGH = 3
+"""Sides of an image that are wrong for the same reason, which then does not lie in the side."""
+
 EXPLORED = 5
 """First arguments that get equally far and are tried with other further ones."""
+
+Kind = tuple[int, str]
+"""The number of dimensions of a first argument, and what it holds; 0 and nothing for any."""
 
 Reached = tuple[int, int]
 """How far a call got: the calls of modules it made, and the row it failed in."""
@@ -85,7 +95,7 @@ def _further(name: str, first: Sketch, module: Any, ranks: Ranks) -> list[Choice
 
 
 def parameters_to_fill(function: Callable[..., Any]) -> list[str]:
-    """The parameters that need an argument: those without a default; if there is none, the first.
+    """The parameters that need an argument: those without a default; if there is none, the first that may be absent.
 
     The name of one for any number of arguments begins with a star.
     """
@@ -93,7 +103,11 @@ def parameters_to_fill(function: Callable[..., Any]) -> list[str]:
     named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     needed = [each.name for each in named if each.default is each.empty]
     starred = [f"*{each.name}" for each in parameters if each.kind is each.VAR_POSITIONAL]
-    return needed or starred or [each.name for each in named[:1]]
+    return needed or starred or _parameters_that_may_be_absent(function)[:1]
+
+
+def _parameters_that_may_be_absent(function: Callable[..., Any]) -> list[str]:
+    return [each.name for each in inspect.signature(function).parameters.values() if each.default is None]
 
 
 def search(
@@ -120,22 +134,51 @@ def search(
         NotAccepted: no call went through.
     """
     parameters = parameters_to_fill(function)
-    trial = _Trial(function, module, device, parameters, patience.until())
-    if not parameters:
-        trial.attempt(())
+
+    def found_with(names: Sequence[str]) -> Accepted:
+        trial = _Trial(function, module, device, names, patience.until())
+        if names:
+            _try_all(trial, hints, written, sides)
+        else:
+            trial.attempt(())
         return trial.best()
-    first, *others = parameters
+
+    try:
+        return found_with(parameters)
+    except NotAccepted:
+        # What has a default may be asked for all the same.
+        absent = next((name for name in _parameters_that_may_be_absent(function) if name not in parameters), None)
+        if absent is None or patience.is_over():
+            raise
+        with suppress(NotAccepted):
+            return found_with([*parameters, absent])
+        raise
+
+
+def _try_all(
+    trial: _Trial, hints: Mapping[str, Sequence[Sketch]], written: Sequence[Sketch], sides: Sequence[int]
+) -> None:
+    """Try all arguments that are thought of: what is known and what is likely, then those again in more detail."""
+    function, module = trial.function, trial.module
+    first, *others = trial.names
     likely = itertools.chain(hints.get(first, ()), _first_arguments(trial, first, others, hints, written, sides))
     ranks = {**ranks_of(function), **{name: (len(known[0].shape),) * 2 for name, known in hints.items() if known}}
-    for sketch in dict.fromkeys(likely):
-        if not fits(sketch, ranks.get(first)):
+    sketches: dict[Sketch, None] = {}
+    for sketch in likely:
+        if sketch in sketches or not fits(sketch, ranks.get(first)):
             continue
+        sketches[sketch] = None
         choices = [(*hinted(hints, each), *_further(each, sketch, module, ranks)) for each in others]
         if trial.climb((sketch.made, sketch.bound), choices):
             break
+    for sketch in sketches if trial.found is None else ():
+        if math.prod(sketch.shape) > AFFORDABLE:
+            continue
+        choices = [(*hinted(hints, each), *_further(each, sketch, module, ranks)) for each in others]
+        if trial.climb((sketch.made, sketch.bound), choices, _kind(sketch)):
+            break
     if first not in hints:
         trial.widen()
-    return trial.best()
 
 
 class _Trial:
@@ -158,32 +201,40 @@ class _Trial:
         self.found: Accepted | None = None
         self.found_at = 0
         self.error: BaseException | None = None
-        self.furthest: Reached = (0, 0)
-        self.explored = 0
-        self.picked: list[int] = [0] * (len(parameters) - 1)
+        self.last_error: BaseException | None = None
+        self.ways: dict[Kind, _Way] = {}
+        self.sizes: dict[tuple[Kind, int], list[tuple[int, int] | None]] = {}
 
-    def climb(self, first: Choice, choices: Sequence[Sequence[Choice]]) -> bool:
+    @property
+    def furthest(self) -> Reached:
+        """How far any call got."""
+        return max((way.furthest for way in self.ways.values()), default=(0, 0))
+
+    def climb(self, first: Choice, choices: Sequence[Sequence[Choice]], kind: Kind = (0, "")) -> bool:
         """Try a first argument with further ones, changed one by one where that gets further; whether it is over.
 
-        A first argument that does not get as far as others did is not tried with more than one set.
+        A first argument that does not get as far as others of its ``kind`` did is not tried with more than one set.
         """
-        picked = [min(number, len(each) - 1) for number, each in zip(self.picked, choices)]
-        over, reached = self.attempt((first, *(each[number] for number, each in zip(picked, choices))))
-        if over or reached < self.furthest or self.found is not None:
-            return over
-        self.explored = self.explored + 1 if reached == self.furthest else 1
-        if self.explored > EXPLORED:
+        way = self.ways.setdefault(kind, _Way([0] * len(choices), thorough=bool(kind[0])))
+        if not choices and not way.thorough and self.is_hopeless(first):
             return False
-        self.furthest = reached
+        picked = [min(number, len(each) - 1) for number, each in zip(way.picked, choices)]
+        over, reached = self.attempt_mended((first, *(each[number] for number, each in zip(picked, choices))), way)
+        if over or reached < way.furthest or self.found is not None:
+            return over
+        way.explored = way.explored + 1 if reached == way.furthest else 1
+        if way.explored > EXPLORED:
+            return False
+        way.furthest = reached
         for place in reversed(range(len(choices))):
             for number in range(len(choices[place])):
                 attempted = [*picked[:place], number, *picked[place + 1 :]]
                 over, reached = self.attempt((first, *(each[number] for number, each in zip(attempted, choices))))
                 if over:
                     return True
-                if reached > self.furthest:
-                    self.furthest, picked = reached, attempted
-        self.picked = picked
+                if reached > way.furthest:
+                    way.furthest, picked = reached, attempted
+        way.picked = picked
         return False
 
     def widen(self) -> None:
@@ -202,13 +253,33 @@ class _Trial:
         """What was found last, unless another keeps the number of examples and it does not."""
         return other if self.found is None or self.found.keeps_batch < other.keeps_batch else self.found
 
+    def attempt_mended(self, arguments: Sequence[Choice], way: _Way) -> tuple[bool, Reached]:
+        """The same as :meth:`attempt`, and with other sizes for as long as the error tells which."""
+        over, reached = self.attempt(arguments)
+        furthest, error = max(way.furthest, reached), self.last_error
+        if over or reached < furthest or error is None:
+            return over, reached
+        for other in _mended(arguments, error):
+            if not way.thorough and (distance(error) == math.inf or not _is_of_images(other)):
+                continue
+            way.mended += 1
+            if way.mended > MENDED:
+                break
+            over, further = self.attempt(other)
+            if over:
+                return True, further
+            if further > furthest or (further == furthest and distance(self.last_error) < distance(error)):
+                return self.attempt_mended(other, way)
+        return False, reached
+
     def attempt(self, arguments: Sequence[Choice]) -> tuple[bool, Reached]:
         """Whether the search is over, and how far the call got."""
         import torch
 
         self.tries += 1
+        self.last_error = None
         before = self.furthest
-        with torch.no_grad(), evaluating(self.module), generators_kept(), _counted(self.end) as layers:
+        with torch.no_grad(), in_mode(self.module), generators_kept(), _counted(self.end) as layers:
             torch.manual_seed(0)
             try:
                 given = {name: make(self.device) for name, (make, _) in zip(self.names, arguments)}
@@ -217,6 +288,8 @@ class _Trial:
                     raise TypeError(f"{getattr(self.function, '__name__', 'it')} returns no tensor")
             except Exception as error:
                 reached = (len(layers), _row(error))
+                self.last_error = error
+                self.note_size(arguments, error)
                 if self.error is None or reached > before:
                     self.error = error
                 return self.is_over(error), reached
@@ -226,6 +299,20 @@ class _Trial:
             bounds = {name: bound for name, (_, bound) in zip(self.names, arguments)}
             self.found, self.found_at = Accepted(makers, bounds, kept), self.found_at or self.tries
         return kept or self.is_over(None), (len(layers), sys.maxsize)
+
+    def note_size(self, arguments: Sequence[Choice], error: BaseException) -> None:
+        """Note which size an image of some channels led to, and which was wanted."""
+        sketch = getattr(arguments[0][0], "__self__", None) if arguments else None
+        if isinstance(sketch, Sketch) and len(sketch.shape) > 3:
+            self.sizes.setdefault((_kind(sketch), sketch.shape[1]), []).append(asked(error))
+
+    def is_hopeless(self, first: Choice) -> bool:
+        """Whether all images of the same channels have led to the same wrong size: their sides do not matter."""
+        sketch = getattr(first[0], "__self__", None)
+        if not isinstance(sketch, Sketch) or len(sketch.shape) < 4:
+            return False
+        noted = self.sizes.get((_kind(sketch), sketch.shape[1]), [])
+        return len(noted) >= ENOUGH and None not in noted and len(set(noted)) == 1
 
     def is_over(self, error: BaseException | None) -> bool:
         """Whether enough was tried, or an error cannot be the input's fault."""
@@ -250,12 +337,36 @@ class _Trial:
             if each is not self.module
         ]
         try:
-            with torch.no_grad(), evaluating(self.module), generators_kept(), suppress(Exception):
+            with torch.no_grad(), in_mode(self.module), generators_kept(), suppress(Exception):
                 invoke(self.function, {name: make(self.device) for name, (make, _) in zip(self.names, arguments)})
         finally:
             for handle in handles:
                 handle.remove()
         return seen[0] if seen else None
+
+
+@dataclass
+class _Way:
+    """How far first arguments of one kind have led.
+
+    ``picked`` are the further arguments, by number, that got there; ``explored`` counts first ones that got as far. All
+    sizes that errors ask for are tried if it is ``thorough``, else those of images: others may come by themselves, and
+    unlike each other.
+    """
+
+    picked: list[int]
+    thorough: bool
+    furthest: Reached = (0, 0)
+    explored: int = 0
+    mended: int = 0
+
+
+def _is_of_images(arguments: Sequence[Choice]) -> bool:
+    return any(len(getattr(getattr(make, "__self__", None), "shape", ())) > 3 for make, _ in arguments)
+
+
+def _kind(sketch: Sketch) -> Kind:
+    return len(sketch.shape), sketch.kind
 
 
 class _TooLong(Exception):
@@ -282,6 +393,14 @@ def _counted(end: float) -> Iterator[list[None]]:
         yield calls
     finally:
         handle.remove()
+
+
+def _mended(arguments: Sequence[Choice], error: BaseException) -> Iterator[list[Choice]]:
+    """The same arguments with one of them in other sizes, as an error asks for them."""
+    for place, (make, bound) in enumerate(arguments):
+        sketch = getattr(make, "__self__", None)
+        for other in mended(sketch, error) if isinstance(sketch, Sketch) else ():
+            yield [*arguments[:place], (other.made, bound), *arguments[place + 1 :]]
 
 
 def _widened(make: Maker) -> Maker:
@@ -334,7 +453,10 @@ def _first_arguments(
             break
     if trial.module in layers:
         yield from accepted_by(trial.module, all_sides)
-    yield from (*written[:30], *registered[:60], *common(all_sides))
+    yield from (*written[:30], *registered[:60])
+    # What has no weights takes one size as well as another: small ones are tried in no time.
+    has_weights = any(True for _ in trial.module.parameters())
+    yield from common(all_sides) if has_weights else sorted(common(all_sides), key=lambda each: math.prod(each.shape))
 
 
 def _by_name(name: str, written: Sequence[Sketch]) -> Iterator[Sketch]:

@@ -23,6 +23,7 @@ class Prepared:
         bounds: for each input of integers the number they stay below; 0 for others.
         batch: the number of examples; most inputs have it as their first size.
         arguments: what the module was built with; None for a plain function, or an instance that was given.
+        built_at: where the script builds the module with these arguments; empty if they are not those of a call.
         described: what is assumed of the call, in words: ``x of shape (5, 3, 32, 32)``.
     """
 
@@ -37,6 +38,7 @@ class Prepared:
     ) -> None:
         self.module = module
         self.arguments: Arguments | None = None
+        self.built_at = ""
         self.inputs: list[Any] = []
         self.names: list[str] = []
         self.batch = batch
@@ -46,6 +48,11 @@ class Prepared:
         self._given = {name: self._without_tensors(name, value) for name, value in given.items()}
         self.bounds = [bounds.get(name, 0) for name in self.names]
 
+    @property
+    def name(self) -> str:
+        """What is run, as its author calls it: a class, or a function."""
+        return self._function.__name__ if self.module is None else type(self.module).__name__
+
     def twin(self, function: Callable[..., Any], module: Any) -> Prepared:
         """Another version of the function with the same inputs; what replaces an input here does so there."""
         twin = copy.copy(self)
@@ -53,16 +60,16 @@ class Prepared:
         twin._function = function
         return twin
 
-    def call(self, *, gradient: bool = False) -> list[Any]:
+    def call(self, *, gradient: bool = False, training: bool = False, seed: int = 0) -> list[Any]:
         """The tensors it returns, in order, from the same seed and the same state in every call.
 
-        Modules are in evaluation mode, by their flags; the inputs are copied first; buffers, plain attributes and the
-        state of the generators are afterwards what they were.
+        Modules are in evaluation mode, or with ``training`` in training mode, by their flags; the inputs are copied
+        first; buffers, plain attributes and the state of the generators are afterwards what they were.
         """
         import torch
 
-        with torch.set_grad_enabled(gradient), evaluating(self.module), generators_kept():
-            self._bench.seed()
+        with torch.set_grad_enabled(gradient), in_mode(self.module, training=training), generators_kept():
+            self._bench.seed(seed)
             named = {name: self._with_tensors(value) for name, value in self._given.items()}
             return [each.clone() for each in tensors_in(invoke(self._function, named))]
 
@@ -134,8 +141,8 @@ def _described(value: Any) -> str:
 
 
 @contextmanager
-def evaluating(module: Any) -> Iterator[None]:
-    """A module in evaluation mode, and afterwards in the state it was in.
+def in_mode(module: Any, *, training: bool = False) -> Iterator[None]:
+    """A module in evaluation or training mode, and afterwards in the state it was in.
 
     The flags are set one by one: ``train`` and ``eval`` are overridden by many. Buffers, and other tensors that it
     keeps, are meanwhile copies.
@@ -149,7 +156,7 @@ def evaluating(module: Any) -> Iterator[None]:
     attributes = [{name: _copied(value) for name, value in vars(each).items()} for each in modules]
     clones: dict[int, Any] = {}
     for each in modules:
-        each.training = False
+        each.training = training
         for names in (each._buffers, vars(each)):
             for name, value in list(names.items()):
                 if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):

@@ -21,7 +21,7 @@ MOST = 6
 
 def ranks_of(function: Callable[..., Any]) -> Ranks:
     """What is done to a function's arguments before they are bound anew: sizes are unpacked, dimensions named."""
-    body = _body(function)
+    body = body_of(function)
     known: Ranks = {}
     bound: set[str] = set()
     for statement in body:
@@ -42,7 +42,8 @@ def fits(sketch: Sketch | None, rank: tuple[int, int] | None) -> bool:
     return sketch is None or rank is None or rank[0] <= len(sketch.shape) <= rank[1]
 
 
-def _body(function: Callable[..., Any]) -> list[ast.stmt]:
+def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
+    """The statements of a function, as the text of its file has them; none if that is not at hand."""
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     if code is None:
         return []

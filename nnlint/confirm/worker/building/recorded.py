@@ -15,7 +15,12 @@ from ..bench import Bench
 from ..job import parse_slice
 from ..program import Enough, Program
 from ..verdict import Inconclusive
+from .construction import Arguments, has_missing, likely
+from .guessing import NoGuess
 from .prepared import Prepared
+
+MOST = 4
+"""Calls of a class in one outer module that are looked at."""
 
 Prepare = Callable[[Any, Mapping[str, Any], Bench], Prepared]
 """Makes a module ready to run, by its class and the settings for it."""
@@ -58,7 +63,7 @@ def recorded_calls(settings: Mapping[str, Any], bench: Bench, prepare: Prepare) 
         notes = bench.another()
         try:
             program = Program(parse_slice(each["program"]), notes)
-            calls = _within(each, program, notes, prepare) if each["within"] else _in_script(each, program)
+            calls = _within(each, program, notes, prepare) if each["within"] else _in_script(each, program, notes)
         except Inconclusive:
             continue
         for call in calls:
@@ -66,8 +71,11 @@ def recorded_calls(settings: Mapping[str, Any], bench: Bench, prepare: Prepare) 
             yield call
 
 
-def _in_script(each: Mapping[str, Any], program: Program) -> list[Recorded]:
-    """The call as the script makes it; if it does not come there, as the function around it does when called alone."""
+def _in_script(each: Mapping[str, Any], program: Program, notes: Bench) -> list[Recorded]:
+    """The call as the script makes it; if it does not come there, as the function around it does when called alone.
+
+    Where arguments are missing then, the function is called once more with what its parameters' names suggest.
+    """
     found: list[Recorded] = []
 
     def record(*positional: Any, **named: Any) -> Any:
@@ -80,10 +88,18 @@ def _in_script(each: Mapping[str, Any], program: Program) -> list[Recorded]:
     if not found and each["function"]:
         with suppress(Exception, Enough):
             _call_alone(each, program)
-    return found
+    if each["function"] and not any(_is_complete(call) for call in found):
+        with suppress(Exception, Enough):
+            _call_alone(each, program, notes)
+    return sorted(found, key=lambda call: not _is_complete(call))
 
 
-def _call_alone(each: Mapping[str, Any], program: Program) -> None:
+def _is_complete(call: Recorded) -> bool:
+    return not has_missing([*call.positional, *call.named.values()])
+
+
+def _call_alone(each: Mapping[str, Any], program: Program, notes: Bench | None = None) -> None:
+    """Call the function around a call with missing values; with ``notes``, which learn of them, with likely ones."""
     value: Any = program.module(each["path"])
     holder: Any = None
     for part in each["function"].split("."):
@@ -96,7 +112,14 @@ def _call_alone(each: Mapping[str, Any], program: Program) -> None:
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
     if isinstance(holder, type) and parameters and parameters[0].name in given:
-        given[parameters[0].name] = _bare(holder)
+        given[parameters.pop(0).name] = _bare(holder)
+    guessed: dict[str, Any] = {}
+    for parameter in parameters if notes is not None else ():
+        if parameter.name in given:
+            with suppress(NoGuess):
+                given[parameter.name] = likely(value, parameter, 0, guessed)
+    if notes is not None and guessed:
+        notes.assume(f"{each['function']} is called with {Arguments({}, guessed).described()}")
     value(**given)
 
 
@@ -116,17 +139,18 @@ def _within(each: Mapping[str, Any], program: Program, bench: Bench, prepare: Pr
     found: list[tuple[Any, Recorded]] = []
     try:
         with _recording(each["inner"], each["place"], found):
-            outer = prepare(program.entry(), each, bench)
+            outer = prepare(program.entry(), {**each, "unproved": True}, bench)
     except Inconclusive:
         # It was built at least, if it could not be run.
-        return [call for _, call in found[:4]]
+        return [call for _, call in found[:MOST]]
     inside = {id(module) for module in outer.module.modules()}
     instances = [(instance, call) for instance, call in found if id(instance) in inside]
-    for instance, call in instances:
-        _observe(instance, call)
-    outer.call()
     calls = [call for _, call in instances]
-    return sorted(calls, key=lambda call: not call.inputs)[:4]
+    for instance, call in instances:
+        _observe(instance, call, lambda: all(each.inputs for each in calls[:MOST]))
+    with suppress(Enough, Exception):
+        outer.call()
+    return sorted(calls, key=lambda call: not call.inputs)[:MOST]
 
 
 @contextmanager
@@ -170,8 +194,8 @@ def _call_of(frame: FrameType, place: str) -> Recorded:
     return Recorded(positional, named, place)
 
 
-def _observe(instance: Any, call: Recorded) -> None:
-    """See what an instance is called with, the first time."""
+def _observe(instance: Any, call: Recorded, done: Callable[[], bool]) -> None:
+    """See what an instance is called with, the first time; the run ends once that is ``done``."""
 
     def hook(module: Any, positional: Sequence[Any], named: Mapping[str, Any]) -> None:
         if not call.inputs:
@@ -179,5 +203,7 @@ def _observe(instance: Any, call: Recorded) -> None:
                 call.inputs = dict(inspect.signature(module.forward).bind(*positional, **named).arguments)
             except TypeError:
                 return
+            if done():
+                raise Enough
 
     instance.register_forward_pre_hook(hook, with_kwargs=True)

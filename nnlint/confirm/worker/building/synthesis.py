@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import linecache
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -12,6 +11,8 @@ from typing import Any
 
 from ..anything import is_missing, reason
 from ..bench import Bench
+from ..reason import of_error_below
+from ..surgery import HOOKS
 from ..verdict import Inconclusive
 from .construction import Arguments, arguments_for
 from .guessing import BATCH, NoGuess
@@ -43,6 +44,7 @@ def prepare(entry: Any, settings: Mapping[str, Any], bench: Bench) -> Prepared:
         settings: ``arguments`` are those of the class, by name, as far as they are known; ``inputs`` is what is known
             of the tensors that are given then, ``[{"name": "x", "shape": ["B", 3, "H", 32], "integers": false}]``, a
             size being a number or a name that stands for one size everywhere; those of :data:`BATCHES` for the batch.
+            With ``unproved`` a call that went through where nothing is computed is not made to see that it does so.
         bench: learns what is assumed.
 
     Raises:
@@ -98,7 +100,7 @@ def _prepare(entry: Any, settings: Mapping[str, Any], bench: Bench, patience: Pa
             raise Inconclusive(said(error)) from error
     refusals: list[BaseException] = []
     for arguments, seen in _arguments(entry, settings, bench, patience, refusals):
-        if refusals and patience.is_over():
+        if refusals and patience.is_over() and not (seen is not None and seen.inputs):
             break
         try:
             prepared = _of_instance(entry, arguments, seen, settings, bench, patience)
@@ -109,6 +111,7 @@ def _prepare(entry: Any, settings: Mapping[str, Any], bench: Bench, patience: Pa
         else:
             _note(entry, arguments, seen, bench)
             prepared.arguments = arguments
+            prepared.built_at = "" if seen is None else seen.place
             return prepared
     if not refusals:
         raise Inconclusive(f"{entry.__name__} cannot be built")
@@ -118,16 +121,15 @@ def _prepare(entry: Any, settings: Mapping[str, Any], bench: Bench, patience: Pa
 def _arguments(
     entry: type, settings: Mapping[str, Any], bench: Bench, patience: Patience, refusals: list[BaseException]
 ) -> Iterator[tuple[Arguments, Recorded | None]]:
-    """Arguments of a class: those that are known, those of the script's own calls, those that names suggest."""
+    """Arguments of a class: those of the script's own calls, then what names suggest; ``known`` ones in both."""
     known = settings.get("arguments", {})
-    if known:
-        yield from ((each, None) for each in _tried(entry, known, refusals))
     for call in recorded_calls(settings, bench, partial(_prepare, patience=patience.half())):
         named = call.by_name(entry)
         if named is not None:
             yield from ((each, call) for each in _tried(entry, {**named, **known}, refusals))
-    if not known:
-        yield from ((each, None) for each in _tried(entry, {}, refusals))
+        if refusals and patience.is_over():
+            return
+    yield from ((each, None) for each in _tried(entry, known, refusals))
 
 
 def _tried(entry: type, known: Mapping[str, Any], refusals: list[BaseException]) -> Iterator[Arguments]:
@@ -274,7 +276,8 @@ def _with_inputs(
     if accepted is not None:
         try:
             prepared = _made(accepted, function, module, bench)
-            prepared.call()
+            if not settings.get("unproved"):
+                prepared.call()
             return prepared
         except Exception:
             pass
@@ -337,11 +340,4 @@ def said(error: BaseException) -> str:
         return str(error)
     if isinstance(error, NoGuess):
         return f"the argument {error} is not known"
-    place = ""
-    traceback = error.__traceback__
-    while traceback is not None:
-        if "__nnlint__" in traceback.tb_frame.f_globals:
-            place = f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}: "
-        traceback = traceback.tb_next
-    message = str(error).strip().partition("\n")[0][:160]
-    return f"{place}{type(error).__name__}{': ' if message else ''}{message}"
+    return of_error_below(error, lambda frame: HOOKS in frame.f_globals)

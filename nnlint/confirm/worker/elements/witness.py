@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from ..verdict import Inconclusive
@@ -20,8 +21,8 @@ class Witness:
         misplaced: the share of elements that lie elsewhere than the axes they are asked for say, 0 to 1.
         place: one such element of the result; empty if there is none.
         holds: the element that lies there, by its place before.
-        belongs: the axis before that is not where it should be, and where on it the element there should be from; -1
-            where that is not known.
+        axis: the axis before that is not where it should be.
+        wanted: where on that axis the element there should be from; None where that is not known.
     """
 
     before: tuple[int, ...]
@@ -29,17 +30,23 @@ class Witness:
     misplaced: float
     place: tuple[int, ...] = ()
     holds: tuple[int, ...] = ()
-    belongs: tuple[int, int] = (0, -1)
+    axis: int = 0
+    wanted: int | None = None
 
     def told(self, before: Sequence[str], after: Sequence[str]) -> str:
-        """The element in words, with the names of the axes where they have some."""
-        axis, wanted = self.belongs
-        there, here = _named(self.place, after), _named(self.holds, before)
-        should = ""
-        if wanted >= 0 and "=" not in there + here:
-            whole = ", ".join(str(wanted) if place == axis else ":" for place in range(len(self.before)))
-            should = f" where input[{whole}] belongs"
-        return f"output{there} holds input{here}{should}: {self.misplaced:.0%} of the elements are misplaced"
+        """How many elements lie elsewhere, and one of them, with the names of the axes where they have some."""
+        here, there = _names(before, self.before), _names(after, self.after)
+        share = f"{self.misplaced:.0%} of the elements end up in the wrong place"
+        held = dict(zip(here, self.holds))
+        apart = [name for name, number in zip(there, self.place) if name and held.get(name, number) != number]
+        if apart:
+            element = ", ".join(f"{name}={held[name]}" for name in apart)
+            return f"{share}: result[{_at(self.place, there)}] holds the element of {element}"
+        place, element = f"result[{_at(self.place)}]", f"input[{_at(self.holds)}]"
+        if self.wanted is None:
+            return f"{share}: {place} holds {element}"
+        whole = ", ".join(str(self.wanted) if axis == self.axis else ":" for axis in range(len(self.before)))
+        return f"{share}: {place} should come from input[{whole}] but is {element}"
 
 
 def numbered(value: Any) -> Any:
@@ -83,9 +90,9 @@ def witness(before: Sequence[int], numbers: Any, pairs: Sequence[Mapping[str, An
     worst = next(number for number in range(len(compared)) if wrong[number].any())
     first = int(wrong[worst].flatten().nonzero()[0])
     pair, (_, belongs) = compared[worst]
-    wanted = int(belongs.flatten()[first]) if pair["whole_source"] else -1
+    wanted = int(belongs.flatten()[first]) if pair["whole_source"] else None
     holds = _place(int(elements.flatten()[first]), sizes)
-    return Witness(sizes, after, share, _place(first, after), holds, (pair["source"], wanted))
+    return Witness(sizes, after, share, _place(first, after), holds, pair["source"], wanted)
 
 
 def _compared(before: tuple[int, ...], elements: Any, pair: Mapping[str, Any]) -> tuple[Any, Any] | None:
@@ -137,7 +144,12 @@ def _place(number: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(place)
 
 
-def _named(place: Sequence[int], names: Sequence[str]) -> str:
-    known = len(names) == len(place) and len(set(names)) == len(names) and all(name.isidentifier() for name in names)
-    parts = [f"{name}={number}" for name, number in zip(names, place)] if known else map(str, place)
-    return f"[{', '.join(parts)}]"
+def _names(names: Sequence[str], sizes: Sequence[int]) -> list[str]:
+    """The names of axes, empty for those that have none of their own."""
+    if len(names) != len(sizes):
+        return [""] * len(sizes)
+    return [name if name.isidentifier() and names.count(name) == 1 else "" for name in names]
+
+
+def _at(place: Sequence[int], names: Sequence[str] = ()) -> str:
+    return ", ".join(f"{name}={number}" if name else str(number) for name, number in zip_longest(names, place))

@@ -44,14 +44,14 @@ def run(job: Job, bench: Bench) -> Verdict:
     if through is not None and through.harmless:
         if isinstance(reached.run, Script):
             raise Inconclusive(
-                f"{accused.told(reached.found)}, but with the weights of the start another view takes it back"
+                f"{accused.told(reached.found)}, but with the weights of the start another view undoes that"
             )
         return _taken_back(reached.found, through)
     if isinstance(reached.run, Prepared):
         return _with_outputs(accused, reached.found, reached.run, through)
     if not accused.settings["alone"] and not _sees_partners(accused, reached):
         why = f" ({accused.why[0]})" if accused.why else ""
-        raise Inconclusive(f"{accused.told(reached.found)}, but another view may take it back, which is not run{why}")
+        raise Inconclusive(f"{accused.told(reached.found)}; another view, which is not run, may undo that{why}")
     return confirmed(accused.told(reached.found), **_figures(reached.found))
 
 
@@ -74,11 +74,9 @@ def _in_order(accused: AccusedView, reached: Reached) -> Verdict:
 def _taken_back(found: Witness, through: Passage) -> Verdict:
     view = through.later or through.earlier
     assert view is not None
-    when = "taken back later by one" if through.later else "itself the way back of one"
-    return refuted(
-        f"the view is {when} from {view.before} to {view.after}, and nothing between the two mixes elements",
-        **_figures(found),
-    )
+    way = f"from {view.before} to {view.after}"
+    said = f"a later view {way} undoes this one" if through.later else f"the view undoes an earlier one {way}"
+    return refuted(f"{said}, and nothing between the two mixes elements", **_figures(found))
 
 
 def _sees_partners(accused: AccusedView, reached: Reached) -> bool:
@@ -102,7 +100,7 @@ def _sees_partners(accused: AccusedView, reached: Reached) -> bool:
 def _with_outputs(accused: AccusedView, found: Witness, run: Prepared, through: Passage | None) -> Verdict:
     """What the place of the elements does to the outputs of a module or function."""
     instead = accused.mended() or _shuffled
-    how = "with the axes moved instead" if accused.mended() else "with its elements in any other order"
+    how = "moving the axes instead" if accused.mended() else "another order of its elements"
     power = False
     for number in range(VARIATIONS):
         with other_weights(run.module, number):
@@ -110,33 +108,42 @@ def _with_outputs(accused: AccusedView, found: Witness, run: Prepared, through: 
             noise = noise_between(outputs, _called(accused, run))
             other = difference(outputs, _called(accused, run, instead), noise, ROUNDING)
             if other:
-                weights = ", the weights being other ones than the initial," if number else ""
-                return _differ(accused, found, run, through, other, how + weights)
+                return _differ(accused, found, run, through, other, how, with_other_weights=bool(number))
             power = power or bool(difference(outputs, _called(accused, run, fresh), noise))
     if not power:
         raise Inconclusive(f"{accused.told(found)}, but no output depends on it here")
     if _differs_on_others(accused, run, instead):
         raise Inconclusive(f"{accused.told(found)}, which the outputs only show with other inputs")
     figures = {**_figures(found), "difference": _rounded(other.largest), "scale": _rounded(other.scale)}
-    return refuted(f"{how} the outputs are the same: the order does not count here", **figures)
+    return refuted(f"{how} leaves the outputs of {run.name} as they are: the order does not matter here", **figures)
 
 
 def _differ(
-    accused: AccusedView, found: Witness, run: Prepared, through: Passage | None, other: Difference, how: str
+    accused: AccusedView,
+    found: Witness,
+    run: Prepared,
+    through: Passage | None,
+    other: Difference,
+    how: str,
+    *,
+    with_other_weights: bool,
 ) -> Verdict:
     if other.shapes is not None:
-        raise Inconclusive(f"{accused.told(found)}, but {how} an output has the sizes {other.shapes[1]}")
+        sizes = f"the sizes {other.shapes[1]} in the place of {other.shapes[0]}"
+        raise Inconclusive(f"{accused.told(found)}, but {how} gives an output {sizes}")
     if other.relative < CERTAIN:
-        raise Inconclusive(f"{how} the outputs differ by {other.relative:.1g} of the largest, which may be rounding")
+        little = f"{_percent(other.relative)} of the largest"
+        raise Inconclusive(f"{how} changes the outputs of {run.name} by {little}, which may be rounding")
     figures = _figures(found)
     figures.update(difference=_rounded(other.largest), scale=_rounded(other.scale), share=_rounded(other.share))
     said = _rows(accused, run, figures)
     if through is not None and through.earlier is not None:
         view = through.earlier
-        said += f"; it takes back the view from {view.before} to {view.after}, but what lies between mixes elements"
+        said += f"; it undoes the view from {view.before} to {view.after}, but what lies between the two mixes elements"
+    weights = ", once the weights are other ones than at the start," if with_other_weights else ""
     return confirmed(
-        f"{accused.told(found)}; {how} {other.share:.0%} of the outputs are others, "
-        f"by up to {other.relative:.2g} of the largest{said}",
+        f"{accused.told(found)}; {how} changes{weights} {other.share:.0%} of the outputs of {run.name}, "
+        f"by up to {_percent(other.relative)} of the largest{said}",
         **figures,
     )
 
@@ -195,11 +202,11 @@ def _rows(accused: AccusedView, run: Prepared, figures: dict[str, Any]) -> str:
         size = run.inputs[0].shape[axis]
         row = next((row for row in now if mended is not None and now[row] != mended[row]), None)
         if not said and mended is not None and row is not None:
-            moves = f"{_listed(now[row], size)}, mended {_listed(mended[row], size)}"
-            said = f"; input {name} {row} moves output {name}s {moves}"
+            moves = f"{_listed(now[row], size)}, with the axes moved {_listed(mended[row], size)}"
+            said = f"; changing input {name} {row} changes output {name}s {moves}"
         row = next((row for row, others in now.items() if others != [row]), None)
         if not said and mended is None and axis == 0 and row is not None:
-            said = f"; input {name} {row} moves output {name}s {_listed(now[row], size)}"
+            said = f"; changing input {name} {row} changes output {name}s {_listed(now[row], size)}"
     return said
 
 
@@ -225,6 +232,10 @@ def _figures(found: Witness) -> dict[str, Any]:
     if found.place:
         figures.update(element=list(found.place), holds=list(found.holds))
     return figures
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{100 * share:.2g}%"
 
 
 def _rounded(number: float) -> float:

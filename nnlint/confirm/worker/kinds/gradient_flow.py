@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def run(job: Job, bench: Bench) -> Verdict:
 
 
 def _running(job: Job, bench: Bench) -> Teaching:
-    """The lines, with the first shapes for what nobody gives that lead to a loss with gradients.
+    """The lines, with the first shapes for what nobody gives that lead to a loss with gradients, past the bound if any.
 
     Raises:
         Inconclusive: none does.
@@ -80,6 +81,7 @@ def _running(job: Job, bench: Bench) -> Teaching:
     program = Program(job.program, bench)
     unknown = ""
     reasons: list[str] = []
+    beside: Teaching | None = None
     for alone, present in itertools.product((False, True) if other else (False,), (False, True)):
         tried: list[str] = []
         alike: list[str] = []
@@ -88,8 +90,11 @@ def _running(job: Job, bench: Bench) -> Teaching:
             # Without the bound, for all losses may lie above it.
             lesson = lines.lesson(Push(), bound=False)
             if lesson.reached and lesson.teaches and not lesson.opaque and not lesson.broken:
-                return lines
-            tried.append(_why_not(lesson))
+                if lesson.bounded:
+                    return lines
+                beside = beside or lines
+                break
+            tried.append(_why_not(lesson, _place(job)))
             alike += [lesson.broken or lesson.failed]
             if lesson.opaque and not lesson.broken:
                 unknown = unknown or tried[-1]
@@ -97,7 +102,9 @@ def _running(job: Job, bench: Bench) -> Teaching:
             if not lesson.supply.tensors or (len(alike) == ALIKE and len(set(alike)) == 1 and alike[0]):
                 # It does not lie in the shapes.
                 break
-        reasons.append(tried[0])
+        reasons += tried[:1]
+    if beside is not None:
+        return beside
     raise Inconclusive(unknown or next((each for each in reasons if "NoneType" not in each), reasons[0]))
 
 
@@ -108,16 +115,25 @@ def _widths(job: Job) -> list[int]:
     return list(dict.fromkeys(map(int, found)))[:2]
 
 
-def _why_not(lesson: Lesson) -> str:
-    if lesson.broken:
-        return lesson.broken
+def _place(job: Job) -> str:
+    """Where the bound stands: ``train.py:30``."""
+    path = str(job.settings["file"])
+    clipped = next(each for each in job.program.file(path).watches if each.name == "clipped")
+    return f"{os.path.basename(path)}:{clipped.row}"
+
+
+def _why_not(lesson: Lesson, place: str) -> str:
+    """Why a lesson shows nothing; ``place`` is where the bound stands."""
+    failed = lesson.failed or lesson.lost
+    if lesson.broken or (failed and not lesson.opaque):
+        made_up = ", with made-up inputs" if lesson.supply.tensors else ""
+        return f"{lesson.broken or failed}{made_up}"
+    if lesson.opaque.startswith(UNKNOWN):
+        why, _, path = lesson.opaque.removeprefix(UNKNOWN).partition("\n")
+        return f"{place}: the loss comes from {path.strip('.') or 'something'}, which could not be had: {why}"
     if lesson.opaque:
-        if lesson.opaque.startswith(UNKNOWN):
-            return lesson.failed or lesson.lost or "what computes the loss could not be set up"
-        return f"the loss comes from {lesson.opaque}, which is not known here"
-    if lesson.failed or lesson.lost:
-        return lesson.failed or lesson.lost
-    return "no gradient comes back from the loss" if lesson.reached else "the lines do not lead to the loss"
+        return f"{place}: the loss comes from {lesson.opaque}: which values that takes is not known"
+    return f"{place}: no gradient comes back from the loss" if lesson.reached else "the lines do not lead to the loss"
 
 
 @dataclass(frozen=True)
@@ -259,15 +275,14 @@ class _Search:
         bound, largest = figures["bound"], figures["largest_loss"]
         count, total = int(above.sum()), losses.before.numel()
         if total == 1:
-            said = f"a loss of {largest:.4g} is cut to {bound:g} and its gradient is exactly 0"
+            said = f"a loss of {_told(largest)} is cut to {_told(bound)}, and its gradient is exactly 0"
             rest = ", though other parts of the loss still teach" if lesson.teaches else ""
         else:
-            said = (
-                f"of {total} losses up to {largest:.4g}, {count} are cut to {bound:g} and their gradient is exactly 0"
-            )
-            rest = ""
-        control = f"without the bound it has the norm {figures['norm_without_bound']:.3g}"
-        return confirmed(f"{said}{rest}; {control}, and below the bound it comes back as it should", **figures)
+            said = f"of {total} losses up to {_told(largest)}, {count} are cut to {_told(bound)}"
+            rest = ", and their gradient is exactly 0"
+        norm = figures["norm_without_bound"]
+        control = f"without the bound the gradient has the norm {norm:.3g}, and below the bound it arrives"
+        return confirmed(f"{said}{rest}; {control}", **figures)
 
     def flowing(self, losses: _Losses, above: Any, flowing: Any, figures: dict[str, Any]) -> Verdict:
         count, alive = int(above.sum()), int(flowing.sum())
@@ -275,8 +290,8 @@ class _Search:
             raise Inconclusive(f"of {count} losses above the bound {alive} still get a gradient, the others none")
         share = figures["gradient_above"] / (figures["gradient_above_without_bound"] or 1)
         return refuted(
-            f"a loss of {figures['largest_loss']:g} is cut to {figures['bound']:g}, but its gradient comes back "
-            f"all the same: {share:.3g} times the one without the bound",
+            f"a loss of {_told(figures['largest_loss'])} is cut to {_told(figures['bound'])}, but its gradient arrives "
+            f"all the same, {share:.3g} times as large as without the bound",
             **figures,
         )
 
@@ -287,23 +302,24 @@ class _Search:
         largest = max(self.largest.values())
         limit = self.limit
         if limit is None:
-            raise Inconclusive(f"the lines with the bound were not reached: the largest loss tried is {largest:.4g}")
+            raise Inconclusive(f"the lines with the bound were not reached: the largest loss tried is {_told(largest)}")
         figures = {"bound": _rounded(limit), "largest_loss": _rounded(largest)}
         if largest > limit * (1 + 10 * MARGIN):
             return self.uncut(limit, figures)
         if largest * ROOM > limit:
-            raise Inconclusive(f"the largest loss found is {largest:.4g}, close to the bound of {limit:g}")
+            raise Inconclusive(f"the largest loss found is {_told(largest)}, close to the bound of {_told(limit)}")
         assert self.last is not None
         if self.last.supply.takes_factors_for_granted:
-            raise Inconclusive(
-                f"the largest loss tried is {largest:.4g}, but factors of it are not known, and the bound is {limit:g}"
-            )
+            below = f"the largest loss tried is {_told(largest)} and the bound {_told(limit)}"
+            raise Inconclusive(f"{below}, but factors of the loss are not known")
         sizes = [self.largest[scale] for scale in LARGER if scale in self.largest]
         if len(sizes) < 5 or max(sizes[-2:]) > 1.05 * max(sizes[:-2]):
-            raise Inconclusive(f"no loss above {limit:g} was found: the largest is {largest:.4g}, and it still grows")
+            raise Inconclusive(
+                f"no loss above {_told(limit)} was found: the largest is {_told(largest)}, and it still grows"
+            )
         return refuted(
-            f"the loss cannot exceed its bound of {limit:g}: it stays at {largest:.4g} however large what it is "
-            f"computed from becomes, {ASCENTS} steps uphill included",
+            f"the loss stays below its bound of {_told(limit)}: it is at most {_told(largest)}, however large what it "
+            f"is computed from, even after {ASCENTS} steps of gradient ascent",
             **figures,
         )
 
@@ -315,10 +331,10 @@ class _Search:
             if losses is not None and above is not None and bool(above.any()):
                 if bool((losses.gradient[above] != 0).all()):
                     figures["gradient_above"] = _rounded(float(losses.gradient[above].abs().mean()))
-                    return refuted(f"losses above {limit:g} are not cut, and their gradient comes back", **figures)
+                    return refuted(f"losses above {_told(limit)} are not cut, and their gradient arrives", **figures)
                 break
         raise Inconclusive(
-            f"losses up to {figures['largest_loss']:.4g} did not lead to the lines that cut them to {limit:g}"
+            f"losses up to {_told(figures['largest_loss'])} do not lead to the lines that cut them to {_told(limit)}"
         )
 
     def probed(self) -> float | None:
@@ -366,6 +382,11 @@ def _value(loss: Any) -> float | None:
 
 def _step(gradient: Any) -> Any:
     return gradient / (gradient.abs().mean() + 1e-30)
+
+
+def _told(value: float) -> str:
+    """A loss or bound in words: ``0.975``, ``59,183``."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _rounded(value: float) -> float:

@@ -10,7 +10,10 @@ For authors of rules
 
    ``accused`` are the lines that the finding is about, ``around`` the event whose loops must be gone through;
    ``watches=(Watch("kept", place),)`` shows a check the values of further expressions, as ``record.seen["kept"]``.
-   The watch ``layers`` is one of modules or parameters: what it has shown is known by ``record.layers``.
+   The watch ``layers`` is one of modules or parameters: what it has shown is known by ``record.layers``. Of a loader
+   that the watch ``loader`` has shown every :class:`~..protocol.record.Batches` knows the order; one that the watch
+   ``gone through`` has shown is not cut short, and ``record.passes`` are the ways through it (see
+   :mod:`nnlint.evidence.passes`).
    Settings that this kind understands: ``batches`` (batches of a loader, 6 if it is not given), ``epochs`` (2).
 2. Write the check in a module of :mod:`..protocol.checks`, a family a module, and name it in the table there::
 
@@ -27,22 +30,28 @@ What the slice can run is run: models of the user's own classes, real optimizers
 it lacks (data that are not there, packages that are not installed, arguments of a function that nobody calls) is a
 :class:`~..protocol.stand_in.StandIn`, which goes through any code, and carries a gradient to the parameters that it
 came from. A module that is given a stand-in is not entered: its result depends on all its parameters. Epochs are cut
-to 2, loaders to 6 batches. Statements of the loops that bind no name are run as well, for what they may do to the
-gradients. Where the lines ask a stand-in whether something is true the lines are run
-with both answers, and a verdict that depends on it is none. What of the lines fails is left out, and said.
+to 2, loaders to 6 batches, and to more where the first do not get to the lines of the finding. Statements of the loops
+that bind no name are run as well, for what they may do to the gradients. Where the lines ask a stand-in whether
+something is true the lines are run with both answers, and a verdict that depends on it is none. What of the lines fails
+is left out, and said.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from ..bench import Bench
 from ..job import Job
 from ..protocol.checks import check_named
-from ..protocol.record import Record
+from ..protocol.record import Backward, Batches, Record, Step
 from ..protocol.rehearsal import rehearse
 from ..verdict import Inconclusive, Verdict, inconclusive
+
+FURTHER: tuple[dict[str, int], ...] = ({}, {"batches": 40}, {"epochs": 40, "batches": 2})
+"""How far the loops are gone through, each where the one before does not reach the lines of the finding: gradients may
+be gathered over many batches before a step, and an evaluation may come every few epochs."""
 
 
 def run(job: Job, bench: Bench) -> Verdict:
@@ -50,8 +59,7 @@ def run(job: Job, bench: Bench) -> Verdict:
 
     Where a test asks for a value that nobody has the loops are gone through with both answers.
     """
-    record = rehearse(job, bench)
-    first = _judged(job, record)
+    job, record, first = _first_try(job, bench)
     if not record.undecided:
         return _given(first)
     tests = ", ".join(_said(line) for line in record.undecided[:3])
@@ -64,6 +72,29 @@ def run(job: Job, bench: Bench) -> Verdict:
         bench.assume(f"what is asked in {tests} is true")
         return other
     raise Inconclusive(f"it depends on what is asked in {tests}, which is not known here")
+
+
+def _first_try(job: Job, bench: Bench) -> tuple[Job, Record, Verdict]:
+    """The job with the number of rounds that it takes, what happened in them, and the verdict."""
+    for further in FURTHER:
+        longer = replace(job, settings={**job.settings, **further})
+        trial = bench.another()
+        record = rehearse(longer, trial)
+        verdict = _judged(longer, record)
+        if verdict.outcome != "inconclusive" or not _may_come_later(record):
+            break
+    trial.hand_over(bench)
+    return longer, record, verdict
+
+
+def _may_come_later(record: Record) -> bool:
+    """Whether the lines are gone through without a failure, but not those of the finding, or no optimizer steps.
+
+    A loader whose order is in question is seen from the first epoch on.
+    """
+    if record.lost or record.undecided or not record.of(Backward) or any(each.order for each in record.of(Batches)):
+        return False
+    return not record.of(Step) or not any(map(record.is_accused, record.events))
 
 
 def _judged(job: Job, record: Record) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..anything import is_missing
+from ..building.ranks import body_of
 from ..program import Enough, Program
 from ..verdict import Inconclusive
 from .supply import Supply
@@ -19,7 +21,7 @@ MOST_NODES = 10_000
 """Nodes of a graph that are looked at for its leaves."""
 
 UNKNOWN = "…"
-"""The name of what could not be set up."""
+"""The name of what could not be set up; its path goes on with the reason, in a line of its own."""
 
 _FAILED_FOR_DATA = re.compile(
     r"FileNotFoundError|not installed|NotADirectoryError|PermissionError|ConnectionError|URLError"
@@ -219,35 +221,68 @@ class Teaching:
             name, path = str(self.settings["function"]), str(self.settings["file"])
         else:
             name, path = program.slice.entry, program.slice.path
-        program.missing = lambda why: Wanted(UNKNOWN, supply, why="" if name else why)
+        program.missing = lambda why: _unknown(supply, why, fails=not name)
         program.run("__nnlint_program__" if name and not program.slice.entry else None)
         if not name:
             return
         owner_name, _, last = name.rpartition(".")
         owner = program.definition(path, owner_name) if owner_name else None
         function = program.definition(path, name)
-        first = []
+        first: list[Any] = []
         if isinstance(owner, type) and inspect.isfunction(inspect.getattr_static(owner, last)):
-            first = [_instance(owner, supply)]
-        program.missing = lambda why: Wanted(UNKNOWN, supply, why=why)
+            first = [_instance(owner, lesson)]
+        program.missing = lambda why: _unknown(supply, why, fails=True)
         self.set_up = len(program.losses)
-        lesson.loss = settled(
-            function(*first, *_arguments(function, supply, skipped=len(first), present=supply.present))
-        )
+        lesson.loss = settled(function(*first, *_arguments(function, lesson, skipped=len(first))))
         lesson.reached = True
 
 
-def _arguments(function: Callable[..., Any], supply: Supply, skipped: int, *, present: bool = False) -> list[Any]:
-    """An argument for every parameter, its default if it has one (``present``: other than None)."""
+def _unknown(supply: Supply, why: str, *, fails: bool) -> Wanted:
+    """What stands for something that could not be had; with ``fails`` the lesson fails if anything rests on it."""
+    return Wanted(UNKNOWN, supply, why=why if fails else "", path=f"{UNKNOWN}{why}\n")
+
+
+def _arguments(function: Callable[..., Any], lesson: Lesson, skipped: int) -> list[Any]:
+    """An argument for every parameter, its default if it has one (what may be missing is there: other than None).
+
+    Those without a default are None where the lines have an answer to that.
+    """
+    present = lesson.supply.present
     parameters = list(inspect.signature(function).parameters.values())[skipped:]
-    given = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    open_ = [each.default is each.empty or (present and each.default is None) for each in given]
-    return [Wanted(each.name, supply) if wanted else each.default for each, wanted in zip(given, open_)]
+    optional = set() if present else _compared_to_none(function)
+    arguments: list[Any] = []
+    for each in parameters:
+        if each.kind not in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD):
+            continue
+        if each.default is each.empty and each.name in optional:
+            lesson.assumed.append(f"{each.name} = None")
+            arguments.append(None)
+        elif each.default is each.empty or (present and each.default is None):
+            arguments.append(Wanted(each.name, lesson.supply))
+        else:
+            arguments.append(each.default)
+    return arguments
 
 
-def _instance(cls: Any, supply: Supply) -> Any:
+def _compared_to_none(function: Callable[..., Any]) -> set[str]:
+    """The names that a function, or the initializer of a class, asks whether they are None."""
+    target = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    tests = (node for statement in body_of(target) for node in ast.walk(statement) if isinstance(node, ast.Compare))
+    return {
+        node.left.id
+        for node in tests
+        if isinstance(node.left, ast.Name)
+        and isinstance(node.ops[0], (ast.Is, ast.IsNot))
+        and isinstance(node.comparators[0], ast.Constant)
+        and node.comparators[0].value is None
+    }
+
+
+def _instance(cls: Any, lesson: Lesson) -> Any:
     """An object of a class of the user: built with arguments that nobody gives, or else without its initializer."""
     import torch
+
+    supply = lesson.supply
 
     def attribute(self: Any, name: str) -> Any:
         try:
@@ -259,7 +294,7 @@ def _instance(cls: Any, supply: Supply) -> Any:
 
     open_: Any = type(cls.__name__, (cls,), {"__getattr__": attribute})
     try:
-        instance = open_(*_arguments(cls, supply, skipped=0, present=supply.present))
+        instance = open_(*_arguments(cls, lesson, skipped=0))
     except Exception:
         instance = open_.__new__(open_)
         if isinstance(instance, torch.nn.Module):
@@ -418,7 +453,7 @@ def _unknown_loss(value: Any, supply: Supply) -> str:
     leaves = {id(leaf) for leaf in _leaves(value)}
     given = [each.path for each in supply.tensors if id(each.leaf) in leaves]
     for path in given:
-        if _LOSS.search(path.replace("(…)", "").rpartition(".")[2]):
+        if _LOSS.search(path.rpartition("\n")[2].replace("(…)", "").rpartition(".")[2]):
             return path
     alone = len(leaves) == 1 and len(given) == 1
     return given[0] if alone and all(_LINEAR.match(type(node).__name__) for node in _graph(value)) else ""

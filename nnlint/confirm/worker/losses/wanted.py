@@ -6,6 +6,8 @@ import dis
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from .demands import ARITHMETIC, NUMBER, OPEN, Demand, demanded
@@ -138,6 +140,17 @@ class Wanted:
             if not hasattr(value, method):
                 return value
             return getattr(value, method)(*given, **kwargs)
+
+        return Wanted(self._name, self._supply, made, self._why, self._path)
+
+    def _changed(self, change: Callable[[Any], Any]) -> Any:
+        """What arithmetic with a number gives, element by element, once the shape is known; factors stay positive."""
+
+        def made(demand: Demand) -> Any:
+            kind = "share" if demand.kind in ("share", "positive", "ones") else "free"
+            if demand.kind == "classes":
+                return change(self._become(demand)).clamp(min=0)
+            return change(self._become(Demand(demand.shape, kind)))
 
         return Wanted(self._name, self._supply, made, self._why, self._path)
 
@@ -314,7 +327,13 @@ def _unpacked(frame: Any) -> list[str] | None:
     code = frame.f_code
     if frame.f_lasti < 0 or dis.opname[code.co_code[frame.f_lasti]] not in ("UNPACK_SEQUENCE", "UNPACK_EX"):
         return None
-    following = iter(each for each in dis.get_instructions(code) if each.offset >= frame.f_lasti)
+    return _unpacked_at(code, frame.f_lasti)
+
+
+@lru_cache(maxsize=256)
+def _unpacked_at(code: CodeType, place: int) -> list[str]:
+    """The same for the unpacking at a place of the code: a loop asks for it in every round."""
+    following = iter(each for each in dis.get_instructions(code) if each.offset >= place)
     unpacking = next(following)
     count = (unpacking.arg or 0) & 0xFF
     if unpacking.opname == "UNPACK_EX":
@@ -351,6 +370,9 @@ _FINITE = {"isnan": _finite(False), "isinf": _finite(False), "isfinite": _finite
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
+_ELEMENTWISE = frozenset("add sub mul truediv".split())
+"""Operators that keep the shape of what meets a number."""
+
 
 def _arithmetic(operator: str, reflected: bool) -> Callable[[Any, Any], Any]:
     import operator as operators
@@ -368,7 +390,12 @@ def _arithmetic(operator: str, reflected: bool) -> Callable[[Any, Any], Any]:
             else:
                 return Wanted.__torch_function__(apply, (), (mine, theirs))
         elif is_wanted(mine):
-            mine = mine._as_number() if mine._supply.is_number(mine._name) else mine._as_tensor()
+            if mine._supply.is_number(mine._name):
+                mine = mine._as_number()
+            elif operator in _ELEMENTWISE and type(theirs) in (int, float):
+                return mine._changed(lambda value: apply(theirs, value) if reflected else apply(value, theirs))
+            else:
+                mine = mine._as_tensor()
         elif is_wanted(theirs):
             return NotImplemented if _is_tensor(mine) is None else apply(mine, theirs)
         return apply(theirs, mine) if reflected else apply(mine, theirs)

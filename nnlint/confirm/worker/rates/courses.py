@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..verdict import Inconclusive, Verdict
+from ..verdict import Inconclusive, Verdict, inconclusive
+from .exits import Exit, exits_left_out
 from .rehearsal import Course, Rehearsal, Stage
 
 FAINT = 0.01
@@ -24,11 +25,40 @@ def over_batches(
 ) -> Verdict:
     """The verdict on the course of a job; where it is not known how many batches an epoch has, on all of ``numbers``.
 
-    ``how`` is handed to the rehearsals.
+    Where a loop may be left early, and what decides it is not run, it holds for the shortest course as well. ``how`` is
+    handed to the rehearsals.
 
     Raises:
         Inconclusive: the verdict is not the same for all.
     """
+    verdict = _over_batches(stage, judge, numbers, how)
+    for each in exits_left_out(stage.job):
+        said = f"what decides whether the loop is left at {each.place} is not run"
+        if each.broken:
+            stage.bench.assume(f"{said}; it is not")
+            continue
+        other = _left_at(each, stage, judge, numbers, how)
+        if other.outcome != verdict.outcome:
+            when = "after the first batch of each epoch" if each.batches else f"after the first {stage.unit}"
+            raise Inconclusive(f"{said}: where it is not left, {verdict.summary}; left {when}, {other.summary}")
+        stage.bench.assume(f"{said}; the verdict is the same if it is left at once")
+    return verdict
+
+
+def _left_at(
+    exit_: Exit, stage: Stage, judge: Callable[[Course], Verdict], numbers: Sequence[int], how: Mapping[str, Any]
+) -> Verdict:
+    """The verdict on the course of loops that are left as early as they may be."""
+    shorter = {"at_most_batches": 1} if exit_.batches else {"at_most": 1}
+    try:
+        return _over_batches(stage, judge, numbers, {**how, **shorter})
+    except Inconclusive as reason:
+        return inconclusive(str(reason))
+
+
+def _over_batches(
+    stage: Stage, judge: Callable[[Course], Verdict], numbers: Sequence[int], how: Mapping[str, Any]
+) -> Verdict:
     first = Rehearsal(stage, numbers[0], **how).course()
     if not first.assumed_batches:
         return judge(first)
@@ -38,7 +68,9 @@ def over_batches(
         verdicts[number] = judge(Rehearsal(stage, number * first.samples, **how).course() if again else first)
     by_outcome = {verdict.outcome: (number, verdict) for number, verdict in reversed(verdicts.items())}
     if len(by_outcome) > 1:
-        said = "; ".join(f"with {number:,} {verdict.summary}" for number, verdict in sorted_by_number(by_outcome))
+        said = "; ".join(
+            f"with {number:,} batches {verdict.summary}" for number, verdict in sorted_by_number(by_outcome)
+        )
         raise Inconclusive(f"it depends on how many batches an epoch has, which is not known here: {said}")
     fewest, most = numbers[0], numbers[-1]
     tried = f"{fewest}" if fewest == most else f"between {fewest} and {most:,}"

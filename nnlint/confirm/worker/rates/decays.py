@@ -33,9 +33,10 @@ def faint(stage: Stage) -> Verdict:
         rounds, since = len(rates), faint_since(rates)
         share = (rounds - since) / rounds
         if share < SHORT:
+            few = f"only the last {rounds - since}" if since < rounds else "none"
             return refuted(
-                f"the rate goes from {max(rates):.3g} to {min(rates):.3g} and ends at {rates[-1]:.3g}; it is below 1 % "
-                f"of its highest in {rounds - since} of {rounds} {unit}s",
+                f"the rate ends at {rates[-1]:.3g} and is below 1 % of its highest ({max(rates):.3g}) in {few} of "
+                f"{rounds} {unit}s",
                 **figures,
             )
         below = (
@@ -101,11 +102,11 @@ def compounding(stage: Stage) -> Verdict:
         rates = course.rates
         anew = Rehearsal(stage, course.batches or BATCHES[0], anew=True).course().rates
         figures: dict[str, Any] = {**figures_of(course), "last_rate_if_set_anew": anew[-1]}
-        ends = f"the run starts at {rates[0]:.3g} and ends at {rates[-1]:.2g}"
-        control = f"with the first rate put back before every {unit} the same lines end at {anew[-1]:.2g}"
+        ends = f"the rate starts at {rates[0]:.3g} and ends at {rates[-1]:.2g}"
+        control = f"with the first rate put back before every {unit}, the same lines end at {anew[-1]:.2g}"
         if rates[-1] < GONE * max(rates) and anew[-1] > 10 * rates[-1]:
             since = course.rounds[faint_since(rates)].number
-            return confirmed(f"{ends}, below 1 % of it from {unit} {since} on; {control}", **figures)
+            return confirmed(f"{ends}; from {unit} {since} on it is below 1 % of its highest; {control}", **figures)
         if rates[-1] >= FAINT * max(rates):
             return refuted(f"{ends}; {control}", **figures)
         raise Inconclusive(f"{ends}; {control}")

@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..job import File, Job
 
+BROKEN = re.compile(r"\b(isnan|isinf|isfinite|nan|inf)\b")
+"""What asks whether a run has broken down."""
 
-def exits_left_out(job: Job) -> list[str]:
-    """The lines (``train.py:40``) of ``break`` and ``return`` in the watched loops that the slice does not have."""
-    found: dict[str, None] = {}
+
+@dataclass(frozen=True)
+class Exit:
+    """A ``break`` or ``return`` in a loop of the run: over ``batches``, or its rounds.
+
+    ``broken`` says that it only ends what has broken down: a loss that is no number.
+    """
+
+    place: str
+    batches: bool
+    broken: bool
+
+
+def exits_left_out(job: Job) -> list[Exit]:
+    """The exits of the watched loops that the slice does not have, by their lines (``train.py:40``)."""
+    found: dict[str, Exit] = {}
     for file in job.program.files:
-        loops = {(each.row, each.column) for each in file.watches if each.name.startswith(("batches ", "round"))}
-        if loops:
-            found.update(dict.fromkeys(_left_out(file, loops)))
-    return list(found)
+        loops = {
+            (each.row, each.column): each.name.startswith("batches")
+            for each in file.watches
+            if each.name.startswith(("batches ", "round"))
+        }
+        for each in _left_out(file, loops) if loops else ():
+            found.setdefault(each.place, each)
+    return list(found.values())
 
 
-def _left_out(file: File, loops: set[tuple[int, int]]) -> Iterator[str]:
+def _left_out(file: File, loops: dict[tuple[int, int], bool]) -> Iterator[Exit]:
     kept = set(file.keep)
+    lines = file.text.splitlines()
     for node in ast.walk(ast.parse(file.text)):
         over = node.iter if isinstance(node, ast.For) else node.test if isinstance(node, ast.While) else None
         if isinstance(node, (ast.For, ast.While)) and over is not None and (over.lineno, over.col_offset) in loops:
             for statement in node.body:
                 for leaving in _leaving(statement, inside=False):
                     if (leaving.lineno, leaving.col_offset) not in kept:
-                        yield f"{os.path.basename(file.path)}:{leaving.lineno}"
+                        test = "".join(lines[statement.lineno - 1 : leaving.lineno])
+                        yield Exit(
+                            f"{os.path.basename(file.path)}:{leaving.lineno}",
+                            batches=loops[over.lineno, over.col_offset],
+                            broken=BROKEN.search(test) is not None,
+                        )
 
 
 def _leaving(node: ast.AST, *, inside: bool) -> Iterator[ast.stmt]:

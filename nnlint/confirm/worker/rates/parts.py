@@ -82,5 +82,5 @@ def function(stage: Stage) -> Verdict:
     if all(math.isclose(one, other, rel_tol=1e-6) for one, other in zip(rates, anew)):
         return refuted(f"{name} sets the same rate whatever it was before: {left}", **figures)
     if rates[-1] >= FAINT:
-        return refuted(left, **figures)
+        return refuted(f"{name} shrinks the rate little: {left}", **figures)
     raise Inconclusive(f"{left}; {once}")

@@ -17,7 +17,6 @@ from ..bench import Bench
 from ..job import Job
 from ..program import Enough, Program, arguments_of
 from ..verdict import Inconclusive
-from .exits import exits_left_out
 
 LONGEST = 20_000
 """Batches that are gone through in a rehearsal; where a run has more, its epochs are cut short."""
@@ -116,6 +115,7 @@ class Rehearsal:
         anew: set the rate back to the first one at the beginning of every round.
         unbegun: stop at the first round.
         at_most: stop after so many rounds.
+        at_most_batches: leave each epoch after so many batches.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Rehearsal:
         anew: bool = False,
         unbegun: bool = False,
         at_most: int = LONGEST,
+        at_most_batches: int = LONGEST,
     ) -> None:
         self.job, self.bench, self.program = stage.job, stage.bench, stage.program
         self.batches = batches
@@ -134,6 +135,7 @@ class Rehearsal:
         self.anew = anew
         self.unbegun = unbegun
         self.at_most = at_most
+        self.at_most_batches = at_most_batches
         self.rounds: list[Round] = []
         self.optimizer: Any = None
         self.scheduler: Any = None
@@ -150,8 +152,6 @@ class Rehearsal:
         self.unknown = ""
         self.doubt = ""
         self.bench.stand_in("the model, the data and the steps of the optimizer: only what sets the rate is run")
-        for place in exits_left_out(self.job):
-            self.bench.assume(f"the loop is not left at {place}: what decides it is not run")
         self._fit()
 
     def course(self) -> Course:
@@ -444,8 +444,9 @@ class Rehearsal:
         def see(value: Any) -> Any:
             loader = self.lengths.get(name)
             if isinstance(loader, RANGES) or (loader is None and isinstance(value, RANGES)):
-                return value
-            return _Batches(self._number_of_batches(loader, _counted(value)), shape)
+                return islice(value, self.at_most_batches) if self.at_most_batches < LONGEST else value
+            number = self._number_of_batches(loader, _counted(value))
+            return _Batches(min(number, self.at_most_batches), shape)
 
         return see
 

@@ -52,9 +52,12 @@ def too_often(stage: Stage) -> Verdict:
             "last_rate_once_an_epoch": healthy[min(rounds, len(healthy)) - 1],
         }
         if most <= 1:
-            return refuted(f"the scheduler is stepped {course.steps} times in {rounds} epochs", **figures)
+            once = (
+                f"{'' if course.steps == rounds else 'at most '}once an epoch, {course.steps} times in {rounds} epochs"
+            )
+            return refuted(f"the scheduler is stepped {once}", **figures)
         stepped = f"the scheduler is stepped {most} times an epoch"
-        apart = f"with one step an epoch the rate would be another by a factor of 2 or more in {off:.0%} of the run"
+        apart = f"stepped once an epoch, the rate would differ by a factor of 2 or more in {off:.0%} of the run"
         happens = _what_happens(rates, since, rises, changed)
         if not happens:
             lasts = f"the rate still changes in batch {changed:,} of {len(rates):,} and ends at {rates[-1]:.3g}"
@@ -121,7 +124,10 @@ def too_seldom(stage: Stage) -> Verdict:
                 last_rate_of_the_schedule=whole,
             )
         if name not in ENDING:
-            raise Inconclusive(f"the run makes {made} steps, and the scheduler falls at {horizon} ({name})")
+            raise Inconclusive(
+                f"the run makes {made} steps and the scheduler comes to its {name} of {horizon}: whether batches are "
+                "meant cannot be told"
+            )
         if made >= FINISHED * horizon:
             return confirmed(
                 f"the schedule is over after {horizon} of the run's {made} steps ({name}); {ends}", **figures
@@ -134,16 +140,20 @@ def too_seldom(stage: Stage) -> Verdict:
 
 
 def _horizon(course: Course) -> tuple[int, str]:
-    """How many steps the scheduler is made for, and what says so."""
+    """How many steps the scheduler is made for, and what says so; of several that follow each other the last does."""
+    scheduler, before = course.scheduler, 0
+    parts, starts = (getattr(scheduler, name, None) for name in ("_schedulers", "_milestones"))
+    if parts and starts:
+        scheduler, before = parts[-1], int(starts[-1])
     for name in ("T_max", "total_steps", "step_size", "total_iters", "T_0"):
-        value = getattr(course.scheduler, name, None)
+        value = getattr(scheduler, name, None)
         if isinstance(value, (int, float)) and value >= 1:
-            return int(value), name
-    milestones = getattr(course.scheduler, "milestones", None)
+            return before + int(value), name
+    milestones = getattr(scheduler, "milestones", None)
     if milestones:
-        return int(max(milestones)), "milestones"
+        return before + int(max(milestones)), "milestones"
     if course.horizon is not None and course.horizon >= 1:
-        return int(course.horizon), "num_training_steps"
+        return before + int(course.horizon), "num_training_steps"
     raise Inconclusive("it is not known how many steps the scheduler is made for")
 
 
@@ -162,12 +172,16 @@ def twice(stage: Stage) -> Verdict:
             "steps_in_batches": in_batches,
             "steps_in_epochs": in_epochs,
         }
-        counted = f"{in_batches:,} steps in batches and {in_epochs:,} outside of them"
+        counted = f"{in_batches:,} steps in the batches and {in_epochs:,} outside of them"
+        looked_at = f"of the first {epochs} epochs"
         if both:
-            said = f"in {len(both)} of the first {epochs} epochs the scheduler is stepped both ways: {counted}"
+            which = "each" if len(both) == epochs else len(both)
+            said = (
+                f"the scheduler is stepped in the batches and again outside of them in {which} {looked_at}: {counted}"
+            )
             return confirmed(said, **figures)
         if course.steps:
-            return refuted(f"none of the first {epochs} epochs steps the scheduler both ways: {counted}", **figures)
+            return refuted(f"the scheduler is stepped both ways in none {looked_at}: {counted}", **figures)
         raise Inconclusive(f"the scheduler is not stepped in the first {epochs} epochs")
 
     return over_batches(stage, judge, BATCHES[:1], at_most=A_FEW)
