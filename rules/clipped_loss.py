@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from nnlint.evidence.provenance import DIFFERENCE, Part, operands, operation_of,
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.scalar import is_numeric, number
 from nnlint.symbolic.trace import Backward, Event, Forward, Return, Run
-from nnlint.symbolic.values import Instance, Value
+from nnlint.symbolic.values import Function, Instance, Value
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
@@ -110,7 +111,8 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
     gradient bring the loss near the bound, as for 1 - cosine similarity under a bound of 10. What the script does not
     have at hand (predictions of a model that is passed in, a batch whose files are missing) is made up in the shapes
     that the lines ask for, and said to be. It stays inconclusive where the loss itself is computed out of sight, by a
-    criterion that is passed in or a package that is not installed, and where the lines do not run.
+    criterion that is passed in or a package that is not installed, and where the lines do not run. There is no
+    experiment for `loss[loss > c] = c`, nor where a test chooses a constant that was made before.
 
     ## When it stays silent
     - The bound is a lower one (hinge and triplet losses, `clamp(min=0)`), infinite, or the end of the value's own
@@ -121,6 +123,7 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
     - The loss is maximized, and bounded so that the ascent ends.
     - The smaller of two losses is taken, neither of them a constant (permutation-invariant losses).
     - The bounded value is detached, logged, or only returned by an evaluation.
+    - It is bounded in a `torch.autograd.Function`: the gradient is what its `backward` says.
     - A batch whose loss is too large is skipped, or scaled down.
     - The bound is an option that is off by default.
     """
@@ -134,7 +137,7 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
     paths = paths_to([bound.place for _, bound, _, _ in best.values()])
     for place, (run, bound, goal, why) in best.items():
         finding = describe(bound, goal, why, fix_of(run, bound, goal, paths[place]))
-        yield replace(finding, experiment=gradient_flow(run, bound, goal.event, paths[place]))
+        yield replace(finding, experiment=partial(gradient_flow, run, bound, goal.event, paths[place]))
 
 
 # --- what is backpropagated ------------------------------------------------------------------------------------------
@@ -168,12 +171,19 @@ def goals(run: Run) -> Iterator[Goal]:
         if isinstance(event, Backward) and event.gradient is None:
             yield Goal(event.loss, event, Note(event.place, "it is backpropagated here"))
         elif isinstance(event, Return) and not EVALUATIVE.search(event.function.name.lower()):
+            if has_own_gradient(event.function):
+                continue
             place = event.place
             if isinstance(event.function.node, cst.FunctionDef):
                 place = Place(event.place.source, event.function.node.name)
             yield Goal(event.value, event, Note(place, "this function returns it as a loss"))
         elif isinstance(event, Forward) and isinstance(event.module, Instance) and says_loss(event.module.cls.name):
             yield Goal(event.result, event, Note(event.place, f"`{event.module.cls.name}` returns it as the loss here"))
+
+
+def has_own_gradient(function: Function) -> bool:
+    """Whether a function is a method of a `torch.autograd.Function`, whose gradient is what its `backward` says."""
+    return function.owner is not None and any(path.startswith("torch.autograd.") for path in function.owner.libraries())
 
 
 def candidates(run: Run) -> Iterator[tuple[Bound, Part, Goal]]:
@@ -303,7 +313,7 @@ def removal(bound: Bound, path: tuple[cst.CSTNode, ...]) -> Edit | None:
     operand, line = bound.expression, path[-1]
     if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 and _is_idle(line.body[0], bound):
         return Edit("delete", Place(bound.place.source, _guard(path) or line))
-    if operand is None:
+    if operand is None or bound.is_assignment:
         return None
     text = code(bound.place, operand)
     return Edit(
@@ -312,9 +322,11 @@ def removal(bound: Bound, path: tuple[cst.CSTNode, ...]) -> Edit | None:
 
 
 def _is_idle(statement: cst.BaseSmallStatement, bound: Bound) -> bool:
-    """Whether nothing is left of a statement without the bound: ``loss``, ``loss = loss``."""
+    """Whether nothing is left of a statement without the bound: ``loss``, ``loss = loss``, ``loss[loss > c] = c``."""
     if isinstance(statement, cst.Expr):
         return statement.value is bound.place.node
+    if bound.is_assignment:
+        return isinstance(statement, cst.Assign) and len(statement.targets) == 1
     if not isinstance(statement, cst.Assign) or statement.value is not bound.place.node:
         return False
     first, *others = statement.targets

@@ -9,6 +9,7 @@ import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.decay import Decay, decays
+from nnlint.evidence.requirements import is_older
 from nnlint.rule import Edit, Finding, Fix, Place, rule
 from nnlint.symbolic.trace import Build, Run
 from nnlint.symbolic.values import Const, Object, resolve_setting
@@ -16,6 +17,9 @@ from nnlint.symbolic.words import words_of
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
+
+HAS_ADAMW = (1, 2)
+"""The version of torch that AdamW came with."""
 
 COUPLED = ("Adam", "NAdam", "RAdam")
 
@@ -66,6 +70,8 @@ def coupled_weight_decay(trace: Trace) -> Iterator[Finding]:
     - An option decides which of several optimizers is used.
     - Another optimizer has it: in SGD both kinds of decay are the same.
     - The optimizer is not torch's.
+    - The project asks for a torch below 1.2, which has no AdamW, in its `requirements.txt`, `pyproject.toml`,
+      `setup.py` or `environment.yml`.
     """
     seen: set[int] = set()
     for run in trace.runs:
@@ -73,6 +79,8 @@ def coupled_weight_decay(trace: Trace) -> Iterator[Finding]:
             node = decay.build.place.node
             if decay.optimizer.name not in COUPLED or is_decoupled(decay) or is_one_of_several(decay, run):
                 continue
+            if is_older(trace.root, "torch", HAS_ADAMW):
+                return
             if id(node) not in seen:
                 seen.add(id(node))
                 yield Finding(

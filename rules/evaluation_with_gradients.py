@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -11,18 +12,20 @@ import libcst as cst
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.evaluation import Evaluation, calls_elsewhere, evaluations
 from nnlint.evidence.protocol import protocol
+from nnlint.evidence.requirements import asks_for, is_older
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.trace import Forward
 from nnlint.symbolic.values import Function
+from nnlint.symbolic.words import below
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
 
 NEEDED = re.compile(
     r"\bautograd\b|\.grad\b|requires_grad|\bbackward\b|attack|advers|fgsm|\bpgd\b|jacobian|hessian|grad_?cam|salien|"
-    r"\bvjp\b|\bjvp\b|torch\.func|functorch|higher|maml|langevin|volatile|captum|gradient"
+    r"\bvjp\b|\bjvp\b|torch\.func|functorch|higher|maml|langevin|captum|gradient"
 )
-"""Words of evaluations that need gradients, or of a torch before 0.4, which had ``volatile`` inputs."""
+"""Words of evaluations that need gradients."""
 
 SWITCHES = re.compile(r"no_grad|inference_mode|set_grad_enabled|enable_grad")
 """What turns the recording off."""
@@ -31,13 +34,26 @@ FROZEN = re.compile(r"requires_grad_\(\s*False|\.requires_grad\s*=\s*False|requi
 """How all parameters are frozen, so that nothing is recorded."""
 
 
+IGNORES_VOLATILE = (0, 4)
+"""From this version of torch on a ``volatile`` input turns nothing off: ``torch.no_grad`` has taken its place."""
+
+NUMBER_OF_OLD = re.compile(r"\.data\[0\]")
+"""How the number in a loss was read before torch 0.4; soon after it became an error."""
+
+
 @rule(
     "NN213",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=(".eval()", "val", "test"),
+    mentions=(".eval(", "oader", "def test(", "def val", "def eval"),
     requires=("torch",),
-    roots=("^eval$", r"^(run_|do_)?(validate?|test|evaluate|eval|validation)(_|$)", "_(validate|test|evaluate|eval)$"),
+    roots=(
+        "^eval$",
+        r"^(run_|do_)?(validate?|evaluate|eval|validation)(_|$)",
+        # Not every test_something: those of a test suite test something else.
+        r"^(run_|do_)?test(_(all|batch|data|epoch|loop|model|net|network|one|phase|set|step)\w*)?$",
+        "_(validate|test|evaluate|eval)$",
+    ),
 )
 def evaluation_with_gradients(trace: Trace) -> Iterator[Finding]:
     """An evaluation outside of `torch.no_grad()`: it records a graph of every batch for no backward pass.
@@ -104,7 +120,10 @@ def evaluation_with_gradients(trace: Trace) -> Iterator[Finding]:
     - Recording is turned off: around the loop, at the call site, by a decorator, by `set_grad_enabled(phase ==
       "train")`, in the model, or by a context manager that may do it and cannot be followed.
     - The gradients are needed: adversarial examples, saliency maps, a gradient penalty, forces, meta-learning.
-    - All parameters are frozen, or the inputs are `volatile` (torch before 0.4).
+    - All parameters are frozen.
+    - The inputs are `volatile`, and the project asks for a torch below 0.4, in its `requirements.txt`,
+      `pyproject.toml`, `setup.py` or `environment.yml`, or says no version and reads losses as they were read there
+      (`loss.data[0]`). Since 0.4 `volatile` has no effect, and such an evaluation is reported.
     - Nobody can tell whether it is an evaluation: neither the data nor the mode of the model says so.
     - A function that nothing in its file calls is called, in another file of the repository, where recording is turned
       off.
@@ -140,13 +159,20 @@ def needs_gradients(evaluation: Evaluation) -> bool:
     sources = {id(source): source for source, _ in evaluation.scopes}
     sources[id(evaluation.trace.source)] = evaluation.trace.source
     texts = [source.text for source in sources.values()]
-    if any("volatile" in text for text in texts):
+    if any("volatile" in text for text in texts) and is_for_old_torch(evaluation.trace, texts):
         return True
     for pattern in (NEEDED, SWITCHES):
         # Writing out what is run takes longer than a look at the whole files.
         if any(map(pattern.search, texts)) and pattern.search(evaluation.text):
             return True
     return not evaluation.is_trained and any(FROZEN.search(text) for text in texts)
+
+
+def is_for_old_torch(trace: Trace, texts: list[str]) -> bool:
+    """Whether the code is for a torch in which ``volatile`` inputs turned the recording off."""
+    if is_older(trace.root, "torch", IGNORES_VOLATILE):
+        return True
+    return not asks_for(trace.root, "torch", IGNORES_VOLATILE) and any(map(NUMBER_OF_OLD.search, texts))
 
 
 def is_turned_off_elsewhere(evaluation: Evaluation) -> bool:
@@ -180,6 +206,7 @@ def describe(evaluation: Evaluation) -> Finding:
         place, notes = forward.place, []
         what = "the model is evaluated outside of `torch.no_grad()`"
         advice = "put what is evaluated into `with torch.no_grad():`"
+    notes[:0] = [Note(each, "`volatile` has no effect since torch 0.4") for each in volatile_arguments(evaluation)[:1]]
     if evaluation.loop is not None and isinstance(evaluation.loop.node, cst.For):
         over = Place(evaluation.loop.source, evaluation.loop.node.iter)
         if over.node is not place.node:
@@ -192,8 +219,20 @@ def describe(evaluation: Evaluation) -> Finding:
         tuple(notes),
         fix(evaluator),
         confidence=confidence(evaluation),
-        experiment=protocol(evaluation.run, "recorded-evaluation", accused=forward.place, around=forward),
+        experiment=partial(protocol, evaluation.run, "recorded-evaluation", accused=forward.place, around=forward),
     )
+
+
+def volatile_arguments(evaluation: Evaluation) -> list[Place]:
+    """Where the evaluation asks for ``volatile`` inputs."""
+    if "volatile" not in evaluation.text:
+        return []
+    return [
+        Place(source, node)
+        for source, scope in evaluation.scopes
+        for node in below(scope)
+        if isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value == "volatile"
+    ]
 
 
 def is_one_of_several(evaluation: Evaluation) -> bool:

@@ -19,12 +19,13 @@ from nnlint.evidence.augmentation import (
 from nnlint.evidence.movement import Movement
 from nnlint.evidence.paired_experiment import of_disagreement, of_pair, of_vain_seeds
 from nnlint.evidence.paired_transforms import Pair, pairs
+from nnlint.evidence.requirements import is_older
 from nnlint.rule import Finding, Note, rule
 from nnlint.symbolic.library.motions import CROP, FLIP, ROTATION, SCALE, WARP
 from nnlint.symbolic.values import Object
 
 if TYPE_CHECKING:
-    from nnlint.symbolic.trace import Trace
+    from nnlint.symbolic.trace import Seed, Trace
 
 MOVED = {FLIP: "flipped", ROTATION: "rotated", CROP: "cropped", WARP: "warped", SCALE: "rescaled"}
 
@@ -34,6 +35,9 @@ TOGETHER = (
     "transform both in one call (torchvision.transforms.v2 with tv_tensors, albumentations with mask=), or draw once "
     "and do the same to both"
 )
+
+DRAW_FROM_TORCH = {"torchvision": (0, 8), "torch": (1, 7)}
+"""From this version on, which goes with that of torch, all transforms of torchvision draw from torch."""
 
 SEED_TORCH = "torchvision draws from torch since version 0.8: only torch.manual_seed makes two calls draw alike"
 
@@ -109,7 +113,8 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
     ## When it stays silent
     - Both go through one call, or through calls that share what was drawn (parameters, `to_deterministic`, replay).
     - The generator that the transform draws from is seeded again, or put back to a saved state, in between. Seeding
-      `random` alone does nothing for torchvision, which draws from torch since version 0.8.
+      `random` alone does nothing for torchvision, which draws from torch since version 0.8; it will do where the
+      project asks for an older one, in its `requirements.txt`, `pyproject.toml`, `setup.py` or `environment.yml`.
     - The transform always does the same: a probability of 0 or 1, a fixed angle, a crop of the whole.
     - Two views of one picture, as in contrastive learning.
     - Pictures that do not belong together, as in CycleGAN.
@@ -128,9 +133,18 @@ def independent_pair_transforms(trace: Trace) -> Iterator[Finding]:
 def _in_samples(trace: Trace) -> Iterator[Finding]:
     """What a dataset does to the parts of a sample: what is known first, then what only the seeds tell."""
     found = list(disagreements(trace))
-    yield from (_moved_apart(item, item.by, trace) for item in found if item.by is not None)
+    for item in found:
+        if item.by is not None and not _draws_alike(item.reseeded, trace):
+            yield _moved_apart(item, item.by, trace)
     for run in trace.runs:
-        yield from (_seeded_in_vain(vain, trace) for vain in vain_seeds(run))
+        yield from (_seeded_in_vain(vain, trace) for vain in vain_seeds(run) if not _draws_alike(vain.seed, trace))
+
+
+def _draws_alike(seed: Seed | None, trace: Trace) -> bool:
+    """Whether a seed reaches the transforms of the torchvision that the project asks for: until 0.7 ``random``'s."""
+    if seed is None or "random" not in seed.generators:
+        return False
+    return any(is_older(trace.root, package, version) for package, version in DRAW_FROM_TORCH.items())
 
 
 def _moved_apart(found: Disagreement, by: Movement, trace: Trace) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.leaves import by_default, leaves
 from nnlint.evidence.rates import PLATEAU, base_rate, rate_of
 from nnlint.evidence.rehearsal import Schedule, rehearsal
+from nnlint.evidence.requirements import admits_older, is_older
 from nnlint.evidence.rounds import agree, conditions_of_training, is_presumed, outcome
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.library.training import name_of
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from nnlint.symbolic.trace import Condition, Run, Trace
 
 UNITS = {Loop.BATCHES: "batch", Loop.EPOCHS: "epoch"}
+
+SETS_FIRST_RATE = (1, 1)
+"""From this version of torch on a scheduler sets its first rate when it is built."""
 
 FARTHEST = 1_000
 """Steps of a schedule that are looked at for the first change of its rate."""
@@ -96,6 +101,8 @@ def scheduler_before_optimizer(trace: Trace) -> Iterator[Finding]:
     - The first rate of the schedule is 0, as in a warm-up from nothing: it is no loss.
     - `last_epoch` is set by hand, or the scheduler is the script's own.
     - It cannot be told whether the optimizer that steps is the scheduler's.
+    - The project asks for a torch below 1.1, in its `requirements.txt`, `pyproject.toml`, `setup.py` or
+      `environment.yml`: there it is right. Where it admits both, the message says so.
     """
     if _sets_epoch_by_hand(trace.source):
         return
@@ -104,8 +111,10 @@ def scheduler_before_optimizer(trace: Trace) -> Iterator[Finding]:
         for early in _early_steps(run):
             place = early.event.place
             if place.source is trace.source and id(place.node) not in reported:
+                if is_older(trace.root, "torch", SETS_FIRST_RATE):
+                    return
                 reported.add(id(place.node))
-                yield replace(_described(early), experiment=_experiment(trace, run, early))
+                yield replace(_described(early, trace), experiment=partial(_experiment, trace, run, early))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,11 +269,14 @@ def _sets_epoch_by_hand(source: Source) -> bool:
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
-def _described(early: Early) -> Finding:
+def _described(early: Early, trace: Trace) -> Finding:
     known = early.known
     name = (known.name if known is not None else name_of(early.scheduler)) or "the scheduler"
     unit = UNITS.get(early.loop.kind, "round")
     consequence = "the first rate is skipped" if early.again else _consequence(known, unit)
+    advice = "leave this step out" if early.again else f"step it after the optimizer, at the end of the {unit}"
+    if admits_older(trace.root, "torch", SETS_FIRST_RATE):
+        advice += "; the project also admits torch before 1.1, which wants it as it is: ask for 1.1 or newer"
     notes = [Note(early.step.place, "the optimizer makes its first step after that")]
     if early.build is not None:
         notes.insert(0, Note(early.build.place, "the scheduler sets its first rate here"))
@@ -272,7 +284,7 @@ def _described(early: Early) -> Finding:
         early.event.place,
         f"{name} is stepped before the optimizer: {consequence}",
         "since torch 1.1 a scheduler sets its first rate when it is built, and `step()` goes on to the next",
-        "leave this step out" if early.again else f"step it after the optimizer, at the end of the {unit}",
+        advice,
         tuple(notes),
         fix=None if early.again else _later(early),
         confidence=Confidence.LOW if known is None else Confidence.HIGH,
@@ -313,7 +325,7 @@ def _later(early: Early) -> Fix | None:
     trains = next((found for way in leading if (found := _containing(statements, way)) is not None), None)
     if mine is None or trains is None or not isinstance(mine, cst.SimpleStatementLine) or len(mine.body) != 1:
         return None
-    text = source.module.code_for_node(node)
+    text = source.module.code_for_node(mine.body[0])
     return Fix(
         "step the scheduler after the optimizer",
         (Edit("after", Place(source, trains), text), Edit("delete", early.event.place)),

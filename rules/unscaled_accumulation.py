@@ -14,12 +14,13 @@ from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.leaves import leaves
 from nnlint.evidence.protocol import protocol
 from nnlint.evidence.provenance import SUM, operation_of
+from nnlint.evidence.reductions import reduction_of
 from nnlint.evidence.updates import Update, clears, said, updates
 from nnlint.experiment import Watch
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.scalar import number
 from nnlint.symbolic.trace import Backward, ClipGradients, Condition, Loss, ZeroGrad
-from nnlint.symbolic.values import Const, Index, Object, Operation, Unknown, Value, resolve_setting
+from nnlint.symbolic.values import Index, Object, Operation, Unknown, Value
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
@@ -190,12 +191,7 @@ def is_scaling(value: Value) -> bool:
 
 def averages(loss: Loss) -> bool:
     """Whether a loss is an average over the batch."""
-    if not AVERAGING.search(loss.function.rpartition(".")[2]):
-        return False
-    settings = {**loss.arguments.keywords, **({} if loss.criterion is None else loss.criterion.arguments.keywords)}
-    reduction = resolve_setting(settings.get("reduction"))
-    plain = reduction is None or (isinstance(reduction, Const) and reduction.value == "mean")
-    return plain and "size_average" not in settings and "reduce" not in settings
+    return AVERAGING.search(loss.function.rpartition(".")[2]) is not None and reduction_of(loss) == "mean"
 
 
 def describe(update: Update, found: Accumulation) -> Finding:

@@ -12,11 +12,13 @@ from nnlint.evidence.objective import is_difference
 from nnlint.evidence.provenance import POWER, everything, ingredients, operation_of, walk_back, walk_back_from
 from nnlint.rule import Place
 from nnlint.symbolic.library.arguments import constant, is_array
-from nnlint.symbolic.scalar import is_numeric, number, truth_by_default
+from nnlint.symbolic.library.comparisons import compared, comparison
+from nnlint.symbolic.scalar import number, truth_by_default
 from nnlint.symbolic.trace import Clip, Condition, Run
-from nnlint.symbolic.values import Choice, Operation, Setting, Symbol, Value, same
+from nnlint.symbolic.values import Choice, Operation, Origin, Setting, Value, same
 
-ABOVE, BELOW = frozenset((">", ">=")), frozenset(("<", "<="))
+CHOICES = frozenset(("where", "masked_fill", "masked_fill_"))
+"""Functions that choose between a value and a constant, element by element."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +35,8 @@ class Bound:
     replaces: bool = False
     """Whether it is a branch that puts a constant in the place of what exceeds the bound."""
     in_place: bool = False
+    by_test: bool = False
+    """Whether a test on the value itself says which of its elements are replaced."""
     squared: bool = False
     """Whether it bounds an error on both sides, before it is squared or made positive."""
 
@@ -40,6 +44,11 @@ class Bound:
     def limit(self) -> float | None:
         """The bound as a number, with every setting at its default; None where it cannot be told."""
         return number(self.upper)
+
+    @property
+    def is_assignment(self) -> bool:
+        """Whether it is put on by assigning a part: ``loss[loss > limit] = limit``."""
+        return isinstance(self.place.node, cst.Subscript)
 
     @property
     def name(self) -> str:
@@ -113,15 +122,30 @@ def names_option(test: Value) -> bool:
 
 
 def _bound(clip: Clip, upper: Value) -> Bound:
-    expression = bounded_expression(clip)
     return Bound(
-        clip.place, clip.context.conditions, clip.operand, upper, clip.lower, expression, in_place=clip.in_place
+        clip.place,
+        clip.context.conditions,
+        clip.operand,
+        upper,
+        clip.lower,
+        bounded_expression(clip),
+        in_place=clip.in_place,
+        by_test=is_choice(clip),
     )
 
 
+def is_choice(clip: Clip) -> bool:
+    """Whether a value is clipped by a test on itself, element by element."""
+    func = clip.place.node.func if isinstance(clip.place.node, cst.Call) else None
+    name = func.attr if isinstance(func, cst.Attribute) else func
+    return isinstance(name, cst.Name) and name.value in CHOICES
+
+
 def bounded_expression(clip: Clip) -> cst.BaseExpression | None:
-    """The expression that is clipped: the receiver of the method, or an argument of the function."""
+    """The expression that is clipped: the receiver of the method, an argument, or what is assigned to in part."""
     node, origin = clip.place.node, clip.result.origin
+    if isinstance(node, cst.Subscript):
+        return node.value
     if not isinstance(node, cst.Call):
         return None
     given = [arg.value for arg in node.args]
@@ -152,31 +176,24 @@ def _is_symmetric(bound: Bound) -> bool:
 
 def _replaced(value: Value, test: Value, outcome: bool, conditions: tuple[Condition, ...]) -> Iterator[Bound]:
     """The bound that ``if loss > limit: loss = torch.tensor(limit)`` is, if ``value`` is such a constant."""
-    limit, origin = constant(value), value.origin
-    if limit is None or origin is None or (number(limit) or 0) <= 0:
+    limit = constant(value)
+    if limit is None or (number(limit) or 0) <= 0:
         return
     for part in joined(test, "or" if outcome else "and"):
         exceeding = compared(part, outcome)
-        if exceeding is not None:
+        # Asked for last: places take their time.
+        origin = None if exceeding is None else origin_of_choice(value, test)
+        if exceeding is not None and origin is not None:
             yield Bound(Place(origin.source, origin.node), conditions, *exceeding, replaces=True)
 
 
-def compared(test: Value, outcome: bool) -> tuple[Value, Value] | None:
-    """The value that is above a limit if the test comes out so, and the limit."""
-    op, sides = comparison(test)
-    if len(sides) != 2 or op not in ABOVE | BELOW:
-        return None
-    left, right = sides if (op in ABOVE) == outcome else sides[::-1]
-    if isinstance(left, Symbol) and left.of is not None:
-        left = left.of
-    return (left, right) if is_numeric(right) and not is_numeric(left) else None
-
-
-def comparison(test: Value) -> tuple[str, tuple[Value, ...]]:
-    """The operator of a test and what it stands between."""
-    if isinstance(test, Operation):
-        return test.op, test.args
-    return ("", ()) if test.origin is None else (test.origin.op, test.origin.inputs)
+def origin_of_choice(value: Value, test: Value) -> Origin | None:
+    """Where a constant is made that a test puts in the place of something, or the test if it was made before."""
+    made, tested = value.origin, test.origin
+    if made is None or tested is None:
+        return made or tested
+    spans = [origin.source.spans([origin.node])[id(origin.node)] for origin in (made, tested)]
+    return tested if made.source is tested.source and spans[0].row < spans[1].row else made
 
 
 def joined(test: Value, word: str) -> list[Value]:

@@ -41,6 +41,18 @@ def is_older(root: Path | None, package: str, version: Version) -> bool:
     return bool(bounds) and all(bound is not None and bound < version for bound in bounds)
 
 
+def admits_older(root: Path | None, package: str, version: Version) -> bool:
+    """Whether a project names a version below ``version`` as the oldest that will do: ``torch>=1.0`` for 1.1."""
+    bounds = () if root is None else oldest(root, package)
+    return any(bound is not None and bound < version for bound in bounds)
+
+
+def asks_for(root: Path | None, package: str, version: Version) -> bool:
+    """Whether a project asks for a package and no file of it admits a version below ``version``."""
+    bounds = () if root is None else oldest(root, package)
+    return bool(bounds) and all(bound is not None and bound >= version for bound in bounds)
+
+
 @lru_cache(maxsize=64)
 def newest(root: Path, package: str) -> tuple[Version | None, ...]:
     """The newest version that each line of a project's files allows for a package; None for one without an end.
@@ -48,6 +60,12 @@ def newest(root: Path, package: str) -> tuple[Version | None, ...]:
     A version that is just excluded counts as the one before it: ``<1.9`` gives ``(1, 8)``.
     """
     return tuple(_upper_end(clauses) for text in _texts(root) for clauses in _requirements(text, package))
+
+
+@lru_cache(maxsize=64)
+def oldest(root: Path, package: str) -> tuple[Version | None, ...]:
+    """The oldest version that each line of a project's files allows for a package; None where it says none."""
+    return tuple(_lower_end(clauses) for text in _texts(root) for clauses in _requirements(text, package))
 
 
 def _texts(root: Path) -> Iterator[str]:
@@ -74,11 +92,21 @@ def _requirements(text: str, package: str) -> Iterator[str]:
             yield found.group(1)
 
 
+def _conditions(clauses: str) -> Iterator[tuple[str, Version, bool]]:
+    """The operator and the version of each condition, and whether it ends in a wildcard: ``==1.*``."""
+    for operator, written, wildcard in CLAUSE.findall(clauses.replace("=^", "^").replace("=~", "~=")):
+        yield operator, tuple(int(part) for part in written.split(".")), bool(wildcard)
+
+
+def _lower_end(clauses: str) -> Version | None:
+    """The oldest version that conditions allow, None if they have no lower end."""
+    return max((version for operator, version, _ in _conditions(clauses) if operator[0] in "=~>^"), default=None)
+
+
 def _upper_end(clauses: str) -> Version | None:
     """The newest version that conditions allow, None if they have no upper end."""
     ends: list[Version] = []
-    for operator, written, wildcard in CLAUSE.findall(clauses.replace("=^", "^").replace("=~", "~=")):
-        version = tuple(int(part) for part in written.split("."))
+    for operator, version, wildcard in _conditions(clauses):
         if operator == "=" or wildcard:
             ends.append((*version, ANY))
         elif operator in ("==", "===", "=", "<="):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnlint.evidence.requirements import is_older, newest
+from nnlint.evidence.requirements import admits_older, asks_for, is_older, newest, oldest
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,39 @@ def test_is_older(tmp_path: Path) -> None:
     newest.cache_clear()
     assert not is_older(tmp_path, "torch", (1, 9))
     assert not is_older(None, "torch", (1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("torch>=0.4.1\n", [(0, 4, 1)]),
+        ("torch>=0.4,<2\n", [(0, 4)]),
+        ("torch==1.1.0\n", [(1, 1, 0)]),
+        ("torch~=1.7.0\n", [(1, 7, 0)]),
+        ("torch>1.0,!=1.3\n", [(1, 0)]),
+        ("torch<2\n", [None]),
+        ("torch\n", [None]),
+        ("torchvision>=0.2\n", []),
+    ],
+)
+def test_oldest(tmp_path: Path, text: str, wanted: list[tuple[int, ...] | None]) -> None:
+    (tmp_path / "requirements.txt").write_text(text)
+    assert list(oldest(tmp_path, "torch")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "older", "asked"),
+    [
+        ("torch>=0.4.1\n", True, False),
+        ("torch>=1.1\n", False, True),
+        ("torch==1.0\n", True, False),
+        ("torch\n", False, False),
+        ("numpy\n", False, False),
+    ],
+)
+def test_older_versions_that_will_do(tmp_path: Path, text: str, older: bool, asked: bool) -> None:
+    (tmp_path / "requirements.txt").write_text(text)
+    assert admits_older(tmp_path, "torch", (1, 1)) is older
+    assert asks_for(tmp_path, "torch", (1, 1)) is asked
+    assert not admits_older(None, "torch", (1, 1))
+    assert not asks_for(None, "torch", (1, 1))
