@@ -8,10 +8,16 @@ from dataclasses import dataclass
 import libcst as cst
 
 from nnlint.evidence.schedule import argument_of
-from nnlint.symbolic.values import Origin, Unknown, Value
+from nnlint.symbolic.values import Library, Origin, Unknown, Value
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""The mean and standard deviation of ImageNet by channel, for pictures between 0 and 1."""
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""A mean and a standard deviation by channel, for pictures between 0 and 1."""
+
+IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Those of ImageNet."""
+
+OWN: dict[str, Statistics] = {"efficientnet_v2_l": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))}
+"""Those of the models of torchvision that were not pretrained with those of ImageNet."""
 
 KEEPING = frozenset(
     ".to .cuda .cpu .eval .train .float .half .requires_grad_ torch.nn.DataParallel torch.compile "
@@ -19,8 +25,13 @@ KEEPING = frozenset(
 )
 """What is done to a model that stays the same one."""
 
-NORMALIZING = re.compile(r"\.detection\.|\.video\.|\.optical_flow\.|\.quantization\.|inception|googlenet|raft")
-"""Models of torchvision that normalize inside, or expect other inputs."""
+NORMALIZING = re.compile(
+    r"\.detection\.|\.video\.|\.optical_flow\.|\.quantization\.|inception|googlenet|raft|mobilevit"
+)
+"""Models that normalize inside, or expect other inputs: those of timm's that take pictures between 0 and 1, too."""
+
+WEIGHTS = re.compile(r"DEFAULT|IMAGENET1K\w*|COCO\w*")
+"""What weights of torchvision are called in their enumeration."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +40,11 @@ class Pretrained:
 
     name: str
     built: Origin
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """What the pictures of its pretraining were normalized with; None for a model of timm, which has its own."""
+        return None if self.built.op.startswith("timm.") else OWN.get(self.name, IMAGENET)
 
 
 def pretrained(model: Value) -> Pretrained | None:
@@ -39,7 +55,8 @@ def pretrained(model: Value) -> Pretrained | None:
             return None
         if origin.op.startswith(("torchvision.models.", "timm.create_model")):
             name = _name(origin)
-            return Pretrained(name, origin) if not NORMALIZING.search(origin.op) and has_weights(origin) else None
+            known = not NORMALIZING.search(f"{origin.op} {name}") and has_weights(origin)
+            return Pretrained(name, origin) if known else None
         if origin.op not in KEEPING or not origin.inputs:
             return None
         model = origin.inputs[0]
@@ -62,7 +79,7 @@ def has_weights(origin: Origin) -> bool:
         return True
     if isinstance(weights, cst.SimpleString):
         return True
-    return (
-        isinstance(weights, cst.Attribute)
-        and re.fullmatch(r"DEFAULT|IMAGENET1K\w*|COCO\w*", weights.attr.value) is not None
-    )
+    if isinstance(weights, cst.Attribute):
+        return WEIGHTS.fullmatch(weights.attr.value) is not None
+    named = [each.path.rpartition(".")[2] for each in origin.inputs if isinstance(each, Library)]
+    return isinstance(weights, cst.Name) and any(map(WEIGHTS.fullmatch, named))
