@@ -48,6 +48,20 @@ def own_memory(process: int | str = "self") -> int:
     return (resident - shared) * PAGE
 
 
+def share_of_memory(process: int) -> int:
+    """Bytes of memory that a process takes, of what it shares with those forked from it only its share.
+
+    Slower than :func:`own_memory`, which counts what is shared once for each process and stands in where the system
+    does not tell.
+    """
+    try:
+        with open(f"/proc/{process}/smaps_rollup") as file:
+            shares = (line.split() for line in file if line.startswith("Pss_Anon:"))
+            return next(int(kilobytes) << 10 for _, kilobytes, *_ in shares)
+    except (OSError, ValueError, StopIteration):
+        return own_memory(process)
+
+
 def end_descendants(patience: float = 10.0) -> None:
     """End all of them, however fast they multiply.
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from .. import reason
+from ..isolation.lineage import own_memory
 from ..verdict import Inconclusive
 from . import warmth
 from .trace import Trace, keep_time, time_left
 from .wire import LONGEST, pack, unpack, write
+
+TICK = 0.01
+"""Seconds between two looks at how much memory is taken."""
 
 
 class Fork:
@@ -32,7 +37,7 @@ class Fork:
         """The slow modules that work was seen to import."""
 
     def __call__(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
-        """What each of ``works`` returns, if JSON can say it; they run at the same time if memory allows.
+        """What each of ``works`` returns, if JSON can say it; they run at the same time, as far as memory allows.
 
         An accelerator that this process has used already cannot be used by the work: CUDA does not survive a fork.
 
@@ -41,14 +46,29 @@ class Fork:
         """
         if not hasattr(os, "fork"):
             raise Inconclusive("takes a second process, which this system cannot fork")
-        if len(works) > 1 and not has_room(len(works) * self._memory):
-            return [self._result_of(self._begin(work)) for work in works]
-        running = [self._begin(work) for work in works]
+        together = len(works) > 1 and has_room(self._memory)
+        running: list[_Running | None] = [self._begin(work) if together else None for work in works]
+        results: list[Any] = []
         try:
-            return [self._result_of(running.pop(0)) for _ in works]
-        finally:
-            for each in running:
-                each.end()
+            while running:
+                first = running[0] = running[0] or self._begin(works[len(results)])
+                while not first.has_answered(TICK):
+                    if self._is_crowded(running):
+                        # The others begin anew when it is their turn.
+                        _end(running[1:])
+                        running[1:] = [None] * (len(running) - 1)
+                results.append(self._result_of(first))
+                del running[0]
+        except Inconclusive:
+            _end(running[1:])
+            raise
+        return results
+
+    def _is_crowded(self, running: Sequence[_Running | None]) -> bool:
+        """Whether what runs at the same time comes near the limit of the experiment, which holds for all together."""
+        processes = [each.process for each in running if each is not None]
+        base = own_memory()
+        return len(processes) > 1 and sum(own_memory(each) - base for each in processes) > self._memory / 2
 
     def _begin(self, work: Callable[[], Any]) -> _Running:
         token = secrets.token_hex(16)
@@ -97,6 +117,10 @@ class _Running:
     receiver: int
     token: str
 
+    def has_answered(self, seconds: float) -> bool:
+        """Whether the process says something, or ends, within ``seconds``."""
+        return bool(select.select([self.receiver], [], [], seconds)[0])
+
     def wait(self) -> tuple[dict[str, Any] | None, int]:
         """The result, None if the process ended without one, and how the process ended."""
         try:
@@ -111,6 +135,12 @@ class _Running:
             os.kill(self.process, signal.SIGKILL)
         os.close(self.receiver)
         os.waitpid(self.process, 0)
+
+
+def _end(running: Iterable[_Running | None]) -> None:
+    for each in running:
+        if each is not None:
+            each.end()
 
 
 def has_room(memory: int) -> bool:

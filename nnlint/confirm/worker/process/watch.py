@@ -144,7 +144,9 @@ class Watch:
         processes = lineage.descendants()
         if len(processes) > MOST_PROCESSES:
             return f"starts more than {MOST_PROCESSES} processes"
-        if sum(max(0, lineage.own_memory(each) - base) for each in processes) > bounds.memory:
+        if sum(max(0, lineage.own_memory(each) - base) for each in processes) <= bounds.memory:
+            return ""
+        if sum(lineage.share_of_memory(each) for each in processes) > bounds.memory:
             return reason.needs_memory(bounds.memory)
         return ""
 
