@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -100,9 +101,11 @@ def evaluation_in_train_mode(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    By protocol: a few batches of the script's own training and evaluation are run, and it is written down which layers
-    are in train mode in each forward pass of the evaluation. Confirmed, if dropout or batch norm is in all of them;
-    refuted, if it is in none. It abstains where the model is not reached, or they differ.
+    By protocol: a few batches of the script's own training and evaluation are run, and run again with the model in eval
+    mode in the forward passes of the evaluation. Confirmed, if it computes something else in eval mode and is in train
+    mode in all of them; refuted, if all its outputs are those of eval mode. Where nobody knows what it computes, for
+    want of the data, the mode of its dropout and batch norm decides. It abstains where the model is not reached, or
+    some passes are in train mode and some are not.
 
     ## When it stays silent
     - Nothing in the model depends on the mode, or nobody can tell whether something does.
@@ -198,8 +201,8 @@ def describe(evaluation: Evaluation, layers: str, place: Place) -> Finding:
         (Note(evaluation.forward.place, "the model is called here, in train mode"),),
         fix(evaluation, name),
         confidence=Confidence.HIGH if evaluation.run.script else Confidence.MEDIUM,
-        experiment=protocol(
-            evaluation.run, "evaluation-mode", accused=evaluation.forward.place, around=evaluation.forward
+        experiment=partial(
+            protocol, evaluation.run, "evaluation-mode", accused=evaluation.forward.place, around=evaluation.forward
         ),
     )
 

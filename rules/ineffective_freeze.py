@@ -10,9 +10,11 @@ from typing import Literal
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.held import PARAMETERS, owner_of
+from nnlint.evidence.late_freezes import LateFreeze, late_freezes
 from nnlint.evidence.protocol import protocol
 from nnlint.experiment import Experiment, Watch
-from nnlint.rule import Edit, Finding, Fix, Place, rule
+from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.source import Source
 from nnlint.symbolic.trace import Run, SetRequiresGrad, Step, Trace
 from nnlint.symbolic.values import (
@@ -35,7 +37,9 @@ Target = Literal["parameter", "module"]
 RIGHT = "requires_grad"
 """The attribute of a parameter that autograd reads."""
 
-PARAMETERS = frozenset((".parameters", ".named_parameters"))
+METHOD = "requires_grad_"
+"""The method of a module that sets it of all its parameters."""
+
 MODULES = frozenset((".modules", ".named_modules", ".children", ".named_children"))
 WEIGHTS = frozenset(("weight", "bias", "weight_ih", "weight_hh"))
 """What the parameters of layers are called."""
@@ -50,16 +54,28 @@ MODELS = ("torchvision.models.", "timm.create_model", "timm.models.")
     "NN310",
     severity=Severity.WARNING,
     since="0.1.0",
-    mentions=("require_grad", "required_grad", "requires_grads", ".requires_grad =", ".requires_grad=", ".trainable"),
-    roots=(r"^requires?d?_?grads?$", "^trainable$"),
+    mentions=(
+        "require_grad",
+        "required_grad",
+        "requires_grads",
+        ".requires_grad =",
+        ".requires_grad=",
+        ".trainable",
+        "set_to_none=False",
+    ),
+    roots=(r"^requires?d?_?grads?_?$", "^trainable$"),
 )
 def ineffective_freeze(trace: Trace) -> Iterator[Finding]:
-    """A freeze that freezes nothing: `requires_grad` of a module, or a name that is no attribute of a parameter.
+    """A freeze that freezes nothing: `requires_grad` of a module, a misspelt name, or one that comes too late.
 
     ## Why it matters
     Python lets any attribute be set, and autograd reads only one: `requires_grad` of a parameter. Set on a module, or
     misspelt, it changes nothing, no error is raised, and the backbone that was to be kept is trained along. The recipe
     asks to see what is really trained: count the parameters that require a gradient.
+
+    The optimizer does not read it at all. It passes over parameters without a gradient, which is what frozen ones have
+    as soon as `zero_grad()` has set it to None. After `zero_grad(set_to_none=False)` their gradient is zero instead,
+    and weight decay, momentum and the averages of Adam go on moving them.
 
     ## Example
     ```python
@@ -83,8 +99,9 @@ def ineffective_freeze(trace: Trace) -> Iterator[Finding]:
 
     ## How it is confirmed
     By protocol: a few iterations of the script's own training are run, and it is written down which parameters the
-    steps of the optimizer move. Confirmed, if parameters that were to be frozen are among them; refuted, if others are
-    moved and these are not. It abstains where the file trains nothing, or the lines cannot be run.
+    steps of the optimizer move. Confirmed, if parameters that were to be frozen are among them (for a freeze that comes
+    too late: in steps after it); refuted, if others are moved and these are not. It abstains where the file trains
+    nothing, the freeze is not reached, the rate of these parameters is 0 so far, or the lines cannot be run.
 
     ## When it stays silent
     - It is a tensor, an input or a buffer: they require no gradient anyway.
@@ -92,12 +109,21 @@ def ineffective_freeze(trace: Trace) -> Iterator[Finding]:
     - The attribute is the class's own: it has a property of that name, or reads it.
     - The parameters of the same module are frozen as well, in the way that works.
     - It cannot be told whether it is a module, a parameter or a tensor.
+    - The freeze comes before the first step, may be taken back, or nothing moves parameters without a gradient: the
+      gradients are set to None, or it is SGD with neither momentum nor weight decay.
     """
     reported: set[int] = set()
     for run in trace.runs:
+        for late in late_freezes(run):
+            place = Place(late.freeze.place.source, late.freeze.place.node)
+            if place.source is trace.source and id(place.node) not in reported:
+                reported.add(id(place.node))
+                yield replace(_described_late(trace.source, late), experiment=_experiment_on_late(run, late))
         for event in run.of(SetRequiresGrad):
             node = event.place.node
             if event.place.source is not trace.source or id(node) in reported or _is_true(event.value):
+                continue
+            if event.name == METHOD:
                 continue
             kind = _kind_of_target(event)
             if kind is None or (kind == "parameter") == (event.name == RIGHT) or _is_meant(trace, run, event):
@@ -197,22 +223,11 @@ def _is_meant(trace: Trace, run: Run, event: SetRequiresGrad) -> bool:
     if "requires_grad_" in words_of(_scope(trace.source, event)):
         return True
     frozen = [
-        _owner(other.target) for other in run.of(SetRequiresGrad) if other.name == RIGHT and not _is_true(other.value)
+        owner_of(other.target) for other in run.of(SetRequiresGrad) if other.name == RIGHT and not _is_true(other.value)
     ]
     return event.name == RIGHT and any(
-        owner is target or owner is _owner(target) for owner in frozen if owner is not None
+        owner is target or owner is owner_of(target) for owner in frozen if owner is not None
     )
-
-
-def _owner(value: Value) -> Value | None:
-    """The module whose parameters or modules a loop goes through; None for what no such loop yields."""
-    for _ in range(3):
-        if value.origin is None or not value.origin.inputs:
-            return None
-        if value.origin.op in PARAMETERS:
-            return value.origin.inputs[0]
-        value = value.origin.inputs[0]
-    return None
 
 
 def _is_read(node: cst.CSTNode, name: str) -> bool:
@@ -253,6 +268,22 @@ def _described(source: Source, event: SetRequiresGrad, kind: Target) -> Finding:
     )
 
 
+def _described_late(source: Source, late: LateFreeze) -> Finding:
+    node = late.freeze.place.node
+    return Finding(
+        Place(source, _statement(source, node) or node),
+        f"frozen after the optimizer has moved them, these parameters go on moving: by {late.by}",
+        "`zero_grad(set_to_none=False)` leaves them a gradient of zero, and a step only passes over those without one",
+        "let `zero_grad()` set the gradients to None, or build the optimizer anew without these parameters",
+        (
+            Note(late.optimizer.place, "the optimizer holds them"),
+            Note(late.clearing.place, "their gradients become zero here, not None"),
+            Note(late.after.place, "and they are moved here"),
+        ),
+        confidence=Confidence.HIGH,
+    )
+
+
 def _statement(source: Source, node: cst.CSTNode) -> cst.Assign | None:
     """The assignment with the one target ``node``."""
     for each in below(source.module):
@@ -278,9 +309,22 @@ def _fix(source: Source, event: SetRequiresGrad, kind: Target, statement: cst.As
 def _experiment(run: Run, event: SetRequiresGrad, accused: Place) -> Experiment | None:
     """A few steps of the script's training, with an eye on what was to be frozen; none where it trains nothing."""
     after = run.events[run.events.index(event) :]
-    step, node = next((each for each in after if isinstance(each, Step)), None), event.place.node
-    if step is None or not isinstance(node, cst.Attribute):
+    step = next((each for each in after if isinstance(each, Step)), None)
+    return None if step is None else _watched(run, "ineffective-freeze", event, accused, step)
+
+
+def _experiment_on_late(run: Run, late: LateFreeze) -> Experiment | None:
+    """The same, for a freeze that comes while the loops are gone through, or between two that are."""
+    return _watched(run, "late-freeze", late.freeze, late.freeze.place, late.after, late.before)
+
+
+def _watched(
+    run: Run, check: str, event: SetRequiresGrad, accused: Place, step: Step, *earlier: Step
+) -> Experiment | None:
+    node = event.place.node.func if isinstance(event.place.node, cst.Call) else event.place.node
+    if not isinstance(node, cst.Attribute):
         return None
     layers = Watch("layers", Place(accused.source, node.value))
-    way = [site.place for site in event.context.calls if isinstance(site.place.node, cst.Call)]
-    return protocol(run, "ineffective-freeze", accused=accused, around=step, watches=(layers,), anchors=way)
+    ways = [site.place for each in (event, *earlier) for site in each.context.calls]
+    way = [place for place in ways if isinstance(place.node, cst.Call)]
+    return protocol(run, check, accused=accused, around=step, watches=(layers,), anchors=way, beside=(event, *earlier))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from nnlint.diagnostic import Confidence, Severity
+from nnlint.evidence.answers import ranges_by_option
 from nnlint.evidence.at_the_loss import output_range
 from nnlint.evidence.loss_calls import MENTIONS, ROOTS, LossCall, loss_calls
 from nnlint.evidence.ranges import Range, Scale, range_of
@@ -100,14 +101,15 @@ def logits_as_probabilities(trace: Trace) -> Iterator[Finding]:
     ## When it stays silent
     - A softmax, a sigmoid, or their logarithm is taken anywhere between the layer and the loss.
     - The last operation is not a linear layer or a convolution, so that the range of its outputs is not known.
-    - The loss and the last layer depend on options, and their defaults fit.
+    - The loss and the last layer depend on options, and their defaults fit. Where options of the command line choose
+      the model alone, the others are looked at too.
     - The target of `kl_div` is given as log-probabilities, and `log_target=True` says so.
     """
     seen: set[tuple[int, str]] = set()
     for call in loss_calls(trace, frozenset(EXPECTED)):
         if swap_of(call) is not None:
             continue
-        for mistake in mistakes(call):
+        for mistake in (*mistakes(call), *mistakes_by_option(call)):
             key = id(mistake.given.place.node), call.function
             if key not in seen:
                 seen.add(key)
@@ -123,6 +125,8 @@ class Mistake:
     expected: Scale
     place: Place
     is_target: bool = False
+    by_option: bool = False
+    """Whether it takes another answer than the default to an option of the command line."""
 
 
 def mistakes(call: LossCall) -> Iterator[Mistake]:
@@ -140,11 +144,22 @@ def mistakes(call: LossCall) -> Iterator[Mistake]:
             yield Mistake(call, given, "probabilities", call.argument(1, "target") or call.place, is_target=True)
 
 
+def mistakes_by_option(call: LossCall) -> Iterator[Mistake]:
+    """The models that options choose against their defaults, and that do not give what this loss expects."""
+    if not call.is_fixed:
+        return
+    expected = EXPECTED[call.function]
+    for given in ranges_by_option(call.prediction, call.event.context.conditions, call.place):
+        if given.scale != expected and given.scale != "probabilities":
+            yield Mistake(call, given, expected, call.argument(0, "input") or call.place, by_option=True)
+
+
 def describe(mistake: Mistake) -> Finding:
     """The finding in words."""
     call, given = mistake.call, mistake.given
     of = f"the raw outputs of `{given.name}`" if given.scale == "logits" else f"what `{given.name}` gives"
     takes = f"`{call.name}` is given {of}" + (" as its target" if mistake.is_target else "")
+    takes += ", if an option asks for that model," if mistake.by_option else ""
     return Finding(
         mistake.place,
         f"{takes} and expects {mistake.expected}",
@@ -161,6 +176,8 @@ def describe(mistake: Mistake) -> Finding:
 def advice(mistake: Mistake) -> str:
     """What to do."""
     function, given = mistake.call.function, mistake.given
+    if mistake.by_option:
+        return f"give {mistake.expected} in that model too, as the others do, or another loss for it"
     if function == "kl_div":
         if not mistake.is_target:
             return "take the `log_softmax` of the first argument"
@@ -175,7 +192,7 @@ def advice(mistake: Mistake) -> str:
 def fix(mistake: Mistake) -> Fix | None:
     """Put the loss that takes logits in the place of the other, or take the log-softmax where the loss needs it."""
     call = mistake.call
-    if mistake.given.scale != "logits" or call.function == "kl_div":
+    if mistake.given.scale != "logits" or call.function == "kl_div" or mistake.by_option:
         return None
     criterion = call.event.criterion
     origin = None if criterion is None else criterion.origin

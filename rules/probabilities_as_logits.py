@@ -12,9 +12,10 @@ import libcst as cst
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.at_the_loss import output_range
 from nnlint.evidence.loss_calls import MENTIONS, ROOTS, LossCall, loss_calls
-from nnlint.evidence.ranges import Range, range_of
+from nnlint.evidence.ranges import Range, layer_of, range_of
 from nnlint.evidence.swapping import swap_of
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
+from nnlint.symbolic.words import below
 
 if TYPE_CHECKING:
     from nnlint.symbolic.trace import Trace
@@ -191,12 +192,10 @@ def fix(mistake: Mistake) -> Fix | None:
     callee = code(place, node.func)
     name = callee.rpartition(".")[2]
     if mistake.call.function in LOGARITHMIC:
-        logarithmic = {"softmax": "log_softmax", "Softmax": "LogSoftmax"}.get(name)
-        if logarithmic is None:
-            return None
-        edit = Edit("replace", Place(place.source, node.func), callee[: -len(name)] + logarithmic)
-        return Fix(f"use `{logarithmic}`", (edit,))
+        return _in_logarithms(mistake.given)
     if re.fullmatch(r"[A-Z]\w*", name):
+        if callee == name:
+            return None  # a name of its own would have to be imported too
         return Fix(f"leave the `{name}` out", (Edit("replace", place, callee[: -len(name)] + "Identity()"),))
     operand = operand_of(node, mistake.given)
     if operand is None:
@@ -207,6 +206,33 @@ def fix(mistake: Mistake) -> Fix | None:
     text = code(place, operand)
     compound = type(operand).__name__ in COMPOUND and not operand.lpar
     return Fix(f"leave the `{name}` out", (Edit("replace", place, f"({text})" if compound else text),))
+
+
+def _in_logarithms(given: Range) -> Fix | None:
+    """Take the logarithm of the softmax as well, in the function or in the layer, if nothing else uses that."""
+    layer, place = layer_of(given.origin), given.place
+    if layer is not None and layer.origin is not None and layer.origin.node is not place.node:
+        if _uses(place) != 2:
+            return None  # where it is kept, and where it is called
+        place = Place(layer.origin.source, layer.origin.node)
+    if not isinstance(place.node, cst.Call):
+        return None
+    callee = code(place, place.node.func)
+    name = callee.rpartition(".")[2]
+    logarithmic = {"softmax": "log_softmax", "Softmax": "LogSoftmax"}.get(name)
+    if logarithmic is None or callee == name:
+        return None
+    edit = Edit("replace", Place(place.source, place.node.func), callee[: -len(name)] + logarithmic)
+    return Fix(f"use `{logarithmic}`", (edit,))
+
+
+def _uses(place: Place) -> int:
+    """How often a file speaks of the attribute that is called at a place; 0 if it is not one of an instance."""
+    called = place.node.func if isinstance(place.node, cst.Call) else None
+    if not isinstance(called, cst.Attribute):
+        return 0
+    attributes = (each for each in below(place.source.module) if isinstance(each, cst.Attribute))
+    return sum(each.deep_equals(called) for each in attributes)
 
 
 def _is_idle(line: cst.SimpleStatementLine, node: cst.Call, operand: cst.BaseExpression) -> bool:

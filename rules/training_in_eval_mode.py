@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Confidence, Severity
@@ -82,10 +83,11 @@ def training_in_eval_mode(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    By protocol: a few batches of two epochs of the script's own loops are run, with the evaluation, and the mode of the
-    model and of the layers in it is written down whenever a training batch goes through. Confirmed, if it is in train
-    mode before the first `eval()` and in eval mode in a training batch after it; refuted, if all training batches after
-    it find it in train mode. It abstains where nothing is trained before or after the evaluation.
+    By protocol: a few batches of the script's own loops are run, with the evaluation, and run again with the model in
+    train mode whenever a training batch goes through. Confirmed, if it is in train mode before the first `eval()`, and
+    in eval mode in a training batch after it, by its own flag or by what it computes; refuted, if all training batches
+    after it find it in train mode, and it computes what it does there. It abstains where nothing is trained before or
+    after the evaluation, or only a part of the model is in eval mode.
 
     ## When it stays silent
     - `train()` is called anywhere between the evaluation and the next batch, under a condition or not.
@@ -127,5 +129,7 @@ def describe(case: Unreturned) -> Finding:
         notes,
         severity=Severity.INFO if layers == "" else None,
         confidence=Confidence.HIGH if layers else Confidence.MEDIUM,
-        experiment=protocol(case.run, "mode-after-evaluation", accused=case.trained.place, around=case.eval_call),
+        experiment=partial(
+            protocol, case.run, "mode-after-evaluation", accused=case.trained.place, around=case.eval_call
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Severity
@@ -109,10 +110,11 @@ def training_on_evaluation_data(trace: Trace) -> Iterator[Finding]:
     ```
 
     ## How it is confirmed
-    The script's own loops are run for two epochs of a few batches, and each step of its optimizers is written down with
-    the parameters that it moves. It is confirmed if every step that is made while the loop goes over the evaluation
-    data moves parameters that the same optimizer moves on the training data, and refuted if none does though those on
-    the training data do. It abstains where no such step is reached, or the lines do not run.
+    The script's own loops are run for a few batches of a few epochs, and each step of its optimizers is written down
+    with the parameters that it moves. It is confirmed if steps that are made while the loop goes over the evaluation
+    data move parameters that the same optimizer moves on the training data. It is refuted if none does though those on
+    the training data do, or if the weights and what the optimizer remembers are put back before training goes on. It
+    abstains where no such step is reached, only the weights are put back, or the lines do not run.
 
     ## When it stays silent
     - Another optimizer steps there: the weights of an architecture search, of a test-time adaptation, of an attack.
@@ -130,7 +132,7 @@ def training_on_evaluation_data(trace: Trace) -> Iterator[Finding]:
                 place = _call(trace, lesson) or place
             if place is not None and id(place.node) not in reported:
                 reported.add(id(place.node))
-                experiment = protocol(run, "trained-on-evaluation", accused=place, around=lesson.step)
+                experiment = partial(protocol, run, "trained-on-evaluation", accused=place, around=lesson.step)
                 yield replace(describe(lesson, place), experiment=experiment)
 
 

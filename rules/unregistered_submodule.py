@@ -15,7 +15,7 @@ from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.source import Source
 from nnlint.symbolic.trace import Hide, Run, Step, Trace
 from nnlint.symbolic.values import Instance, Object, Value
-from nnlint.symbolic.words import below, words_of
+from nnlint.symbolic.words import BINDS_CONTAINER, below, words_of
 
 REGISTERS = re.compile(
     r"^(add_module|register_module|setattr|__setattr__|_modules|__dict__|exec|vars|requires_grad_?)$"
@@ -30,7 +30,12 @@ CONTAINERS = ("ModuleList", "ModuleDict", "Sequential")
 
 
 @rule(
-    "NN305", severity=Severity.WARNING, since="0.1.0", mentions=("Module",), requires=("forward",), roots=("^super$",)
+    "NN305",
+    severity=Severity.WARNING,
+    since="0.1.0",
+    mentions=("Module",),
+    requires=("def forward",),
+    roots=(f"^{re.escape(BINDS_CONTAINER)}$",),
 )
 def unregistered_submodule(trace: Trace) -> Iterator[Finding]:
     """Layers in a plain list or dict: `parameters()` does not find them, so they are never trained.
@@ -85,7 +90,11 @@ def unregistered_submodule(trace: Trace) -> Iterator[Finding]:
     By protocol: a few iterations of the script's own training are run, and it is written down which parameters
     gradients reach and which the optimizers hold. Confirmed, if gradients reach parameters of these layers that no
     optimizer holds while others are moved; refuted, if an optimizer holds and moves them all the same. It abstains
-    where the file trains nothing, or the model cannot be run.
+    where other lines move them.
+
+    Where the file trains nothing the module is built, and run on inputs that it accepts. Confirmed, if gradients come
+    back from its outputs to parameters of these layers that `parameters()` does not give; refuted, if it gives them
+    all. It abstains where the module cannot be built or run.
 
     ## When it stays silent
     - The layers are registered as well: in a `ModuleList`, a `Sequential`, with `add_module` or `setattr`.
@@ -239,14 +248,19 @@ def _spelled(source: Source, name: str) -> str:
 
 
 def _experiment(run: Run, event: Hide, accused: Place, written: cst.Assign | cst.AnnAssign) -> Experiment | None:
-    """A few steps of the script's training; none where the file trains nothing."""
+    """A few steps of the script's training; where the file trains nothing, the model by itself."""
     after = run.events[run.events.index(event) :]
     step = next((each for each in after if isinstance(each, Step)), None)
-    if step is None or written.value is None:
+    if written.value is None:
         return None
+    if step is None:
+        entry = Place(accused.source, event.module.cls.node)
+        return Experiment("hidden_layers", entry=entry, settings={"attribute": event.attribute})
     layers = Watch("layers", Place(accused.source, written.value))
     filled = [Place(accused.source, node) for node in _filled(event.module.cls.node, event.attribute)]
-    return protocol(run, "unheld-parameters", accused=accused, around=step, watches=(layers,), anchors=filled)
+    return protocol(
+        run, "unheld-parameters", accused=accused, around=step, watches=(layers,), anchors=filled, beside=(event,)
+    )
 
 
 def _filled(cls: cst.ClassDef, name: str) -> Iterator[cst.BaseExpression]:

@@ -9,7 +9,7 @@ from nnlint.symbolic.scalar import number
 from nnlint.symbolic.trace import Build, Run
 from nnlint.symbolic.values import Mapping, Object, Sequence, Setting, Value, resolve_setting
 
-POSITIONS = {"Adam": 4, "AdamW": 4, "NAdam": 4, "RAdam": 4, "SGD": 3, "RMSprop": 4, "Adagrad": 3, "Adamax": 4}
+POSITIONS = {"Adam": 4, "AdamW": 4, "NAdam": 4, "RAdam": 4, "SGD": 4, "RMSprop": 4, "Adagrad": 3, "Adamax": 4}
 """Optimizers of torch with a decay, and which argument it is, counted from 0."""
 
 

@@ -60,6 +60,12 @@ class LossCall:
         """The call."""
         return self.event.place
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether this loss is computed whatever the options are."""
+        conditions = self.event.context.conditions
+        return not any(each.implied or truth_by_default(each.test) is not None for each in conditions)
+
     def argument(self, position: int, name: str) -> Place | None:
         """Where an argument of the call is written; None if it came in another way than by position or name."""
         node = self.event.place.node

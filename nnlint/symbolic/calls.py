@@ -108,7 +108,9 @@ CHEAP = 4
 ROUTINE = (Apply, Break, Build, Drop, Forward, RandomUse, Reshape, Store)
 """Events that a function may repeat without telling anything new."""
 ONCE_MORE = frozenset(("loader", "dataset", "optimizer", "scheduler"))
-"""Objects of which each one matters."""
+"""Objects of which each one matters: a function that does little more than build one is followed every time."""
+LITTLE = 200
+"""Steps of such a function."""
 
 REDUCED = {"values": 0, "indices": 1}
 """What the parts of the pair that ``x.max(dim)``, ``x.sort()`` or ``x.topk(k)`` return are called."""
@@ -486,16 +488,15 @@ def follow(
     if executor.steps - steps > CHEAP:
         repeats, spent = executor.repeats.get(key, (0, 0))
         executor.repeats[key] = repeats + 1, spent + executor.steps - steps
-    if not all(map(is_routine, executor.run.events[events:])):
+    short = executor.steps - steps <= LITTLE
+    if any(not isinstance(event, ROUTINE) or (short and matters(event)) for event in executor.run.events[events:]):
         executor.vital.add(key)
     return result
 
 
-def is_routine(event: Event) -> bool:
-    """Whether an event may happen again without telling anything new; not where data or an optimizer are built."""
-    if isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind in ONCE_MORE:
-        return False
-    return isinstance(event, ROUTINE)
+def matters(event: Event) -> bool:
+    """Whether data, an optimizer or a scheduler are built, each of which matters."""
+    return isinstance(event, Build) and isinstance(event.value, Object) and event.value.kind in ONCE_MORE
 
 
 def execute_body(

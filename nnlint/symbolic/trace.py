@@ -356,6 +356,7 @@ class Run:
     script: bool
     main: bool = False
     events: list[Event] = field(default_factory=list)
+    whole: bool = True
     _by_kind: dict[type[Event], tuple[Event | None, int, list[Any]]] = field(default_factory=dict)
     """The events of a kind, with the last of all and their number when they were looked for."""
 

@@ -24,3 +24,8 @@ Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
 def test_repaired_scripts_are_refuted(repaired: Repaired, fixture: str, old: str, new: str) -> None:
     answer = repaired(FOLDER / fixture, "NN109", {old: new})
     assert answer["outcome"] == "refuted", answer["summary"]
+
+
+def test_steps_that_are_put_back_count_without_the_putting_back(repaired: Repaired) -> None:
+    answer = repaired(FOLDER / "put_back.py", "NN109", {"before.put_back()": "pass"})
+    assert answer["outcome"] == "confirmed", answer["summary"]
