@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +110,7 @@ def run_check(request: Request, surroundings: Surroundings) -> int:
         surroundings.complain("no Python files found under the given paths", kind="warning")
 
     failed = False
-    with _laboratory(request) as laboratory:
+    with _laboratory(request, found.files) as laboratory:
         check = _Check(request, surroundings, configuration, settings, found, _stdin(request, found), laboratory)
         report = check.examine()
         if request.diff:
@@ -149,7 +149,7 @@ def _refuse_idle_options(request: Request) -> None:
         raise click.UsageError("--fail-on confirmed needs --confirm: nothing is proved without it")
 
 
-def _laboratory(request: Request) -> AbstractContextManager[Laboratory | None]:
+def _laboratory(request: Request, files: Sequence[Path]) -> AbstractContextManager[Laboratory | None]:
     """Where findings are confirmed, if they are to be; it gets ready while the files are read."""
     if not request.confirm:
         return nullcontext(None)
@@ -161,7 +161,15 @@ def _laboratory(request: Request) -> AbstractContextManager[Laboratory | None]:
         request.device or "auto",
         request.confirm_timeout or TIMEOUT,
         request.confirm_memory or MEMORY,
+        foreseen=("torchvision",) if any(map(_imports_torchvision, files)) else (),
     )
+
+
+def _imports_torchvision(path: Path) -> bool:
+    try:
+        return b"torchvision" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _configuration(request: Request) -> Configuration:

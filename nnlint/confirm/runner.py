@@ -58,6 +58,8 @@ class Laboratory:
         timeout: seconds for each experiment.
         memory: bytes for each experiment, beyond what torch takes by itself.
         kinds: folders with further kinds of experiments, a module each.
+        foreseen: slow modules that the user's files import (see :mod:`.worker.process.warmth`), to be imported while
+            nothing else is to do.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class Laboratory:
         timeout: float = 10.0,
         memory: int = 4 << 30,
         kinds: Sequence[Path] = (),
+        foreseen: Sequence[str] = (),
     ) -> None:
         self.python = python
         self._asked = device
         self._timeout = timeout
         self._memory = memory
         self._kinds = [str(folder.absolute()) for folder in kinds]
+        self._foreseen = list(foreseen)
         self._worker: _Worker | None = None
 
     def __enter__(self) -> Laboratory:  # noqa: PYI034 # Self is younger than Python 3.10
@@ -132,7 +136,12 @@ class Laboratory:
             self._worker = None
 
     def _start(self) -> None:
-        start: dict[str, Json] = {"device": self._asked, "memory": self._memory, "kinds": self._kinds}
+        start: dict[str, Json] = {
+            "device": self._asked,
+            "memory": self._memory,
+            "kinds": self._kinds,
+            "foreseen": self._foreseen,
+        }
         self._worker = _Worker(self.python, start)
 
     def _ready(self) -> _Worker:

@@ -95,7 +95,8 @@ class Zygote:
         self._device = _device(start["device"], found)
         self._unenforced: list[str] = found["unenforced"]
         self._watch = Watch(start["folder"], self._device, spaces, sender)
-        self._wanted: list[str] = []
+        self._wanted: list[str] = start["foreseen"]
+        """The slow modules that an experiment has imported, or is expected to."""
 
     @property
     def description(self) -> dict[str, Any]:
@@ -108,6 +109,7 @@ class Zygote:
         Raises:
             Abandoned: nobody waits for an answer any more.
         """
+        warmth.load(self._wanted)
         if not self._sender.waiting(IDLE):
             warmth.load_kinds()
             warmth.load()
