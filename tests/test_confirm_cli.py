@@ -37,8 +37,11 @@ class Laboratory:
     unenforced: tuple[str, ...] = ()
     broken = False
 
-    def __init__(self, *arguments: Any) -> None:
+    foreseen: tuple[str, ...] = ()
+
+    def __init__(self, *arguments: Any, foreseen: tuple[str, ...]) -> None:
         self.made.append(arguments)
+        type(self).foreseen = foreseen
 
     def __enter__(self) -> Laboratory:  # noqa: PYI034 # Self is younger than Python 3.10
         return self
@@ -83,6 +86,15 @@ def laboratory(monkeypatch: pytest.MonkeyPatch) -> type[Laboratory]:
 def verdicts(result: Result) -> dict[int, str | None]:
     entries = json.loads(result.stdout)
     return {each["location"]["row"]: (each["confirmation"] or {}).get("verdict") for each in entries}
+
+
+def test_torchvision_is_foreseen_where_files_name_it(nnlint: Run, write: Write, laboratory: type[Laboratory]) -> None:
+    write("train.py", "import torch\n")
+    nnlint("--confirm", "train.py")
+    assert laboratory.foreseen == ()
+    write("data.py", "from torchvision import transforms\n")
+    nnlint("--confirm", "train.py", "data.py")
+    assert laboratory.foreseen == ("torchvision",)
 
 
 def test_every_finding_has_its_verdict(nnlint: Run, write: Write, laboratory: type[Laboratory]) -> None:
