@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ class Laboratory:
     unenforced: tuple[str, ...] = ()
     broken = False
 
-    foreseen: tuple[str, ...] = ()
+    foreseen: Sequence[str] = ()
 
-    def __init__(self, *arguments: Any, foreseen: tuple[str, ...]) -> None:
+    def __init__(self, *arguments: Any, foreseen: Sequence[str]) -> None:
         self.made.append(arguments)
         type(self).foreseen = foreseen
 
