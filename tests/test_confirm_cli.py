@@ -88,13 +88,14 @@ def verdicts(result: Result) -> dict[int, str | None]:
     return {each["location"]["row"]: (each["confirmation"] or {}).get("verdict") for each in entries}
 
 
-def test_torchvision_is_foreseen_where_files_name_it(nnlint: Run, write: Write, laboratory: type[Laboratory]) -> None:
-    write("train.py", "import torch\n")
-    nnlint("--confirm", "train.py")
-    assert laboratory.foreseen == ()
-    write("data.py", "from torchvision import transforms\n")
-    nnlint("--confirm", "train.py", "data.py")
-    assert laboratory.foreseen == ("torchvision",)
+@pytest.mark.parametrize(("text", "foreseen"), [("import torch\n", ()), ("import torchvision\n", ("torchvision",))])
+def test_torchvision_is_foreseen_where_a_file_names_it(
+    text: str, foreseen: tuple[str, ...], nnlint: Run, write: Write, laboratory: type[Laboratory]
+) -> None:
+    write("a.py", "import torch\n")
+    write("b.py", text)
+    nnlint("--confirm", "a.py", "b.py")
+    assert laboratory.foreseen == foreseen
 
 
 def test_every_finding_has_its_verdict(nnlint: Run, write: Write, laboratory: type[Laboratory]) -> None:
