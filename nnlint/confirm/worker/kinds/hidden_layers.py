@@ -15,7 +15,7 @@ from ..building.prepared import Prepared
 from ..building.synthesis import prepare, said
 from ..job import Job
 from ..program import Program
-from ..protocol.rehearsal import parameters_in
+from ..protocol.layers import parameters_in
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
 

@@ -18,7 +18,8 @@ from ..job import Job
 from ..program import Enough, Program, arguments_of
 from ..verdict import Inconclusive
 from .instruments import instruments
-from .ledger import SAMPLED, Ledger
+from .layers import is_same_in_both_modes, parameters_in
+from .ledger import Ledger
 from .orders import Orders
 from .passes import WATCHES, Passes, sizes_of
 from .record import (
@@ -38,6 +39,7 @@ from .record import (
     ZeroGrad,
     lead_through,
 )
+from .results import copied, sampled_numbers
 from .stand_in import MODEL, StandIn, examples_in, flat, mixed
 
 BATCHES = 6
@@ -280,7 +282,7 @@ class Rehearsal:
                 return self.passes.see(name, value, self.lines())
             if name != "kept":
                 # As it is now: the lines may change it in place.
-                self.seen.setdefault(name, []).append(_copied(value))
+                self.seen.setdefault(name, []).append(copied(value))
                 return value
             # To remember the value would be to hold its graph.
             self.seen.setdefault(name, []).append(None)
@@ -688,52 +690,9 @@ _NOTHING_YET: dict[str, Any] = {
 """A backward pass that has only begun."""
 
 
-def parameters_in(layers: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The parameters of a module, of a list or dict of modules, or the one that is given, with names."""
-    import torch
-
-    if isinstance(layers, torch.nn.Parameter):
-        yield name or "a parameter", layers
-    elif isinstance(layers, torch.nn.Module):
-        yield from ((f"{name}.{each}" if name else each, value) for each, value in layers.named_parameters())
-    elif isinstance(layers, Mapping):
-        for key, each in layers.items():
-            yield from parameters_in(each, f"{name}.{key}" if name else str(key))
-    elif isinstance(layers, (list, tuple)):
-        for number, each in enumerate(layers):
-            yield from parameters_in(each, f"{name}.{number}" if name else str(number))
-
-
 def _told(values: Mapping[int, tuple[float, ...]]) -> int:
     """A number that tells the values of parameters."""
     return hash(tuple(sorted(values.items())))
-
-
-def is_same_in_both_modes(module: Any) -> bool:
-    """Whether a layer that is made to depend on the mode does not: it drops nothing, or keeps no statistics."""
-    import torch
-
-    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
-        return bool(module.p == 0)
-    return isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.running_mean is None
-
-
-def sampled_numbers(result: Any) -> tuple[float, ...] | None:
-    """Some of the numbers in the tensors of a result, evenly spread; None if there are none."""
-    import torch
-
-    tensors = [each.detach().reshape(-1) for each in flat([result]) if isinstance(each, torch.Tensor)]
-    found = [each[:: max(1, each.numel() // SAMPLED)].float().tolist() for each in tensors if not each.is_complex()]
-    return tuple(number for numbers in found for number in numbers) or None
-
-
-def _copied(value: Any) -> Any:
-    """A tensor as it is now, without its graph; anything else as it is."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    return value.detach() if isinstance(value, StandIn) else value
 
 
 class _Alive:
