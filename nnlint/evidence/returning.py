@@ -11,6 +11,7 @@ import libcst as cst
 from nnlint.evidence.evaluation import is_in_framework, is_inside_module
 from nnlint.evidence.gradients import function_of
 from nnlint.evidence.rounds import happens_by_default, last_reading
+from nnlint.evidence.updates import owners
 from nnlint.symbolic.ancestry import made_of
 from nnlint.symbolic.modes import holds
 from nnlint.symbolic.trace import Backward, Event, Forward, Mode, Run, Step, Trace
@@ -73,11 +74,22 @@ def _unreturned(run: Run, call: Mode) -> Unreturned | None:
                 continue
             if not is_learned(events, event):
                 evaluated = evaluated or event
+            elif not _is_moved(events, event):
+                continue
             elif evaluated is None or evaluated.place.node is event.place.node or _is_left(loop, call):
                 return None
             else:
                 return Unreturned(run, loop, call, evaluated, event)
     return None
+
+
+def _is_moved(events: Sequence[Event], forward: Forward) -> bool:
+    """Whether the next step may move the module: that of a GAN's generator leaves its discriminator as it is."""
+    position = events.index(forward)
+    later = (*events[position + 1 :], *events[:position])
+    step = next((event for event in later if isinstance(event, Step)), None)
+    owned = None if step is None else owners(step.optimizer)
+    return owned is None or any(holds(each, forward.module) or holds(forward.module, each) for each in owned)
 
 
 def _concerns(event: Mode, call: Mode) -> bool:
