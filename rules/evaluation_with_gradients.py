@@ -129,6 +129,9 @@ def evaluation_with_gradients(trace: Trace) -> Iterator[Finding]:
       off.
     - A framework does it (Lightning, ignite, transformers' Trainer).
     """
+    if "torch" not in trace.source.text:
+        # Other libraries have models that are called alike, and record nothing until they are told to.
+        return
     reported: set[int] = set()
     for evaluation in evaluations(trace):
         if records(evaluation) and not needs_gradients(evaluation) and not is_turned_off_elsewhere(evaluation):

@@ -14,7 +14,7 @@ from nnlint.evidence.protocol import protocol
 from nnlint.evidence.provenance import JOINED, Part, operation_of, summands, walk_back
 from nnlint.experiment import Watch
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
-from nnlint.symbolic.trace import Accumulate, Backward, Event, Run
+from nnlint.symbolic.trace import Accumulate, Backward, Event, Run, Store
 from nnlint.symbolic.values import Carried, Loop, Sequence, Value
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def retained_graph(trace: Trace) -> Iterator[Finding]:
     - What is added is a number or detached: `.item()`, `float()`, `.detach()`, `.data`, `.cpu().numpy()`.
     - Nothing is recorded: under `no_grad`, in `inference_mode`.
     - The total begins anew in each round.
+    - It is a dict of outputs in which something was replaced, perhaps the loss by its value.
     """
     seen: set[int] = set()
     for run in trace.runs:
@@ -117,7 +118,7 @@ def retained(run: Run) -> Iterator[Retained]:
         loop = event.context.innermost(Loop.BATCHES) or (event.context.loops[-1] if event.context.loops else None)
         if loop is None or event.context.recording is not True or loop is not event.context.loops[-1]:
             continue
-        if is_plain_number(event.value):
+        if is_plain_number(event.value) or any(store.target is event.value for store in run.of(Store)):
             continue
         parts = attached(event.value)
         pairs = [
