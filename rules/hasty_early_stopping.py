@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nnlint.diagnostic import Confidence, Severity
 from nnlint.evidence.decisions import Decision, compared, decisions, place_of
 from nnlint.evidence.figures import everything_in
+from nnlint.evidence.stoppers import stoppers
 from nnlint.rule import Finding, Note, Place, rule
 from nnlint.symbolic.scalar import atoms, is_numeric, number
 from nnlint.symbolic.values import Carried, Index, Loop, Operation, Value, alternatives
@@ -26,9 +27,9 @@ LONG = 20
     "NN601",
     severity=Severity.INFO,
     since="0.1.0",
-    mentions=("break",),
-    requires=("patience", "best", "early", "counter", "wait", "no_improve", "not_improve"),
-    roots=("patience", "best", "early_?stop", "improve"),
+    mentions=("break", "EarlyStopping"),
+    requires=("patience", "best", "early", "counter", "wait", "no_improve", "not_improve", "EarlyStopping"),
+    roots=("patience", "best", "early_?stop", "improve", "EarlyStopping"),
 )
 def hasty_early_stopping(trace: Trace) -> Iterator[Finding]:
     """Early stopping with so short a patience that a plateau ends the run.
@@ -109,7 +110,11 @@ def hasty_early_stopping(trace: Trace) -> Iterator[Finding]:
     ## When it stays silent
     - The patience is longer than three epochs, or it cannot be told how long it is by default.
     - The run is short by itself (fewer than twenty epochs), or its length is not known.
-    - The figure is measured every so many epochs, so that the patience counts longer spans.
+    - The figure is measured every so many epochs, so that the patience counts longer spans, or every so many steps,
+      or the run lasts for some epochs in any case (`min_epochs` of Lightning).
+
+    The callbacks of Lightning, transformers, fastai, skorch and poutyne are read in the same way, with their own
+    patience where none is given (3 epochs in Lightning, 1 in transformers and fastai).
     """
     reported: set[int] = set()
     for run in trace.runs:
@@ -122,7 +127,15 @@ def hasty_early_stopping(trace: Trace) -> Iterator[Finding]:
             place = place_of(trace, run, decision)
             if place is not None and id(place.node) not in reported:
                 reported.add(id(place.node))
-                yield describe(decision, place, patience, epochs)
+                yield describe(decision.event.place, place, patience, epochs)
+        for stopper in stoppers(run):
+            origin = stopper.callback.origin
+            if stopper.epochs < LONG or stopper.patience > SHORT or origin is None or id(origin.node) in reported:
+                continue
+            if origin.source is trace.source:
+                reported.add(id(origin.node))
+                place = Place(origin.source, origin.node)
+                yield describe(place, place, stopper.patience, stopper.epochs, by_default=not stopper.given)
 
 
 def patience_of(decision: Decision) -> float | None:
@@ -160,13 +173,15 @@ def is_at_intervals(decision: Decision) -> bool:
     )
 
 
-def describe(decision: Decision, place: Place, patience: float, epochs: float) -> Finding:
-    """The finding in words."""
+def describe(end: Place, place: Place, patience: float, epochs: float, *, by_default: bool = False) -> Finding:
+    """The finding in words; ``by_default``: nobody has given the patience."""
     spans = "epoch" if patience == 1 else "epochs"
-    notes = [Note(decision.event.place, "training ends here")]
+    whose = ", as is the default of this callback" if by_default else ""
+    ends = "ends" if patience == 1 else "end"
+    notes = [Note(end, "training ends here")]
     return Finding(
         place,
-        f"{patience:g} {spans} without progress end a run of {epochs:g} epochs",
+        f"{patience:g} {spans} without progress {ends} a run of {epochs:g} epochs{whose}",
         "a plateau, or the chance in the figure, easily lasts as long",
         "keep the best checkpoint and leave it training: a patience of tens of epochs costs little",
         tuple(note for note in notes if note.place.node is not place.node),

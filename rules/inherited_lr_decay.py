@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -145,7 +146,8 @@ def inherited_lr_decay(trace: Trace) -> Iterator[Finding]:
     the rate is read wherever the optimizer would step. Confirmed is a rate that is below 1 % of its highest for a
     quarter of the run or more, one that never falls although the same lines lower it in a later epoch, or one that
     collapses where the same lines with the first rate put back before every epoch do not; refuted is a rate that the
-    run keeps up, or lowers, after all. It abstains where the loops or what sets the rate in them cannot be run.
+    run keeps up, or lowers, after all. It abstains where the loops or what sets the rate in them cannot be run, and
+    where they may be left early, for a reason that is not run, and the verdict would be another.
 
     ## When it stays silent
     - The schedule is computed from the number of epochs, or goes by a metric.
@@ -177,7 +179,7 @@ def _of_courses(trace: Trace) -> Iterator[Finding]:
                 continue
             if verdict.kind != "faint" or _is_gone(course) or not _is_at_home(trace, course):
                 finding = SAID[verdict.kind](course, verdict.since, place)
-                yield replace(finding, experiment=_experiment(trace, run, course, verdict))
+                yield replace(finding, experiment=partial(_experiment, trace, run, course, verdict))
 
 
 def _experiment(trace: Trace, run: Run, course: Course, verdict: Verdict) -> Experiment | None:
@@ -324,7 +326,7 @@ def _of_functions(trace: Trace) -> Iterator[Finding]:
                 SET_ANEW,
                 fix=_set_anew(event),
                 confidence=Confidence.MEDIUM,
-                experiment=rehearsal_of_function(event, since + 2 * SHORT),
+                experiment=partial(rehearsal_of_function, event, since + 2 * SHORT),
             )
 
 
@@ -371,7 +373,7 @@ def _of_factors(trace: Trace) -> Iterator[Finding]:
                 "gamma is the factor of each fall, and the first one ends the training",
                 "give gamma a factor of its own, such as 0.1 or 0.5",
                 confidence=Confidence.HIGH,
-                experiment=_experiment_on_factor(trace, event, scheduler),
+                experiment=partial(_experiment_on_factor, trace, event, scheduler),
             )
 
 

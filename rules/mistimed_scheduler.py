@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,7 @@ from nnlint.evidence.stepping import Stepping, steppings
 from nnlint.rule import Edit, Finding, Fix, Note, Place, rule
 from nnlint.symbolic.scalar import number
 from nnlint.symbolic.trace import Event, Run
-from nnlint.symbolic.values import Sequence, Value, resolve_setting, same
+from nnlint.symbolic.values import Object, Sequence, Value, resolve_setting, same
 
 if TYPE_CHECKING:
     from nnlint.experiment import Experiment
@@ -114,13 +115,14 @@ def mistimed_scheduler(trace: Trace) -> Iterator[Finding]:
     with itself stepped once an epoch; one that is stepped once an epoch with the number of steps it is made for.
     Loaders have the lengths that the script gives them, those of well-known data sets included; where the length is
     not known the verdict must be the same for all that are tried, from 20 batches on, or it abstains. Where a loop may
-    be left early for a reason that is not run, the verdict says that it takes it not to be.
+    be left early for a reason that is not run, the verdict must be the same if it is left at once, or it abstains.
 
     ## When it stays silent
     - The units agree: `len(loader) * epochs` in every batch, `epochs` in every epoch, OneCycle and cosine of the right
       length.
     - `step` is told the epoch or the metric, or asks for a condition of its own, such as a warm-up in iterations.
     - The numbers could be meant as they are: a fall every thousand batches.
+    - The loop over epochs is one over batches after all: the optimizer steps in it, and in no loop inside.
     - It cannot be told how often the scheduler is stepped, or by default another one is.
     """
     reported: set[int] = set()
@@ -130,7 +132,7 @@ def mistimed_scheduler(trace: Trace) -> Iterator[Finding]:
             finding = None if kind is None else SAID[kind](trace, stepping)
             if finding is not None and id(finding.place.node) not in reported:
                 reported.add(id(finding.place.node))
-                yield replace(finding, experiment=_experiment(trace, run, stepping, str(kind)))
+                yield replace(finding, experiment=partial(_experiment, trace, run, stepping, str(kind)))
 
 
 def _kind(stepping: Stepping) -> Kind | None:
@@ -138,7 +140,7 @@ def _kind(stepping: Stepping) -> Kind | None:
         return "twice"
     if stepping.in_batches and _counts_epochs(stepping):
         return "too often"
-    if stepping.in_epochs and _counts_batches(stepping):
+    if stepping.in_epochs and not stepping.trains_directly and _counts_batches(stepping):
         return "too seldom"
     return None
 
@@ -157,13 +159,20 @@ def _experiment(trace: Trace, run: Run, stepping: Stepping, kind: str) -> Experi
 
 def _horizon(stepping: Stepping) -> tuple[str, Value] | None:
     """The argument that says how many steps the scheduler is made for, with its name."""
-    scheduler = stepping.scheduler
+    scheduler = _timed(stepping.scheduler)
     for position, name in HORIZONS.get(scheduler.name, ()):
         given = scheduler.attributes.get("factor") if name == "lr_lambda" else scheduler.arguments.get(position, name)
         value = by_default(given)
         if value is not None:
             return name, value
     return None
+
+
+def _timed(scheduler: Object) -> Object:
+    """The scheduler whose argument says how many steps there are: the last of those that follow each other."""
+    parts = resolve_setting(scheduler.arguments.get(1, "schedulers")) if scheduler.name == "SequentialLR" else None
+    last = by_default(parts.items[-1]) if isinstance(parts, Sequence) and parts.items and not parts.open else None
+    return last if isinstance(last, Object) and last.name in HORIZONS else scheduler
 
 
 def _counts_batches(stepping: Stepping) -> bool:
@@ -230,8 +239,10 @@ def _anchor(trace: Trace, event: Event) -> Place | None:
 
 def _written(stepping: Stepping) -> cst.BaseExpression | None:
     """The expression that says how many steps the scheduler is made for."""
-    for position, name in HORIZONS.get(stepping.scheduler.name, ()):
-        written = argument_of(stepping.build.place.node, position, name)
+    timed = _timed(stepping.scheduler)
+    built = stepping.build.place.node if timed is stepping.scheduler or timed.origin is None else timed.origin.node
+    for position, name in HORIZONS.get(timed.name, ()):
+        written = argument_of(built, position, name)
         if written is not None:
             return written
     return None

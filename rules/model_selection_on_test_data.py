@@ -6,25 +6,26 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nnlint.diagnostic import Severity
-from nnlint.evidence.decisions import Decision, decisions, place_of
+from nnlint.evidence.decisions import Adjustment, Decision, adjustments, decisions, place_of
 from nnlint.evidence.figures import Told, told_of
+from nnlint.evidence.loaders import anchor
 from nnlint.rule import Finding, Note, Place, rule
 from nnlint.symbolic.values import Object, Value
 
 if TYPE_CHECKING:
-    from nnlint.symbolic.trace import Trace
+    from nnlint.symbolic.trace import Run, Trace
 
 
 @rule(
     "NN502",
     severity=Severity.INFO,
     since="0.1.0",
-    mentions=("best", "Best", "patience", "early_stop", "EarlyStop"),
+    mentions=("best", "Best", "patience", "early_stop", "EarlyStop", "Plateau"),
     requires=("test", "Test", "train=False"),
-    roots=("best", "patience", "early_?stop"),
+    roots=("best", "patience", "early_?stop", "Plateau"),
 )
 def model_selection_on_test_data(trace: Trace) -> Iterator[Finding]:
-    """A model that is kept, or a run that is ended, by a figure measured on the test data.
+    """A model that is kept, a run that is ended or a rate that is lowered by a figure measured on the test data.
 
     ## Why it matters
     The best of fifty test scores is not a test score. Whoever keeps the checkpoint that does best on the test set has
@@ -114,28 +115,44 @@ def model_selection_on_test_data(trace: Trace) -> Iterator[Finding]:
     - The data are a validation split that merely bears the name: its file, path or argument says so (`voc12_val.txt`,
       `split="val"`), or all that is said of them is `train=False` of a data set of the repository.
     - The figure is measured on validation data, also in part, or it cannot be told on what.
-    - The test figure is only printed or logged, or decides about something else than what is kept and when to stop.
+    - The test figure is only printed or logged, or decides about something else: not about what is kept, when to stop
+      and when `ReduceLROnPlateau` lowers the rate.
     """
     reported: set[int] = set()
     for run in trace.runs:
-        for decision in decisions(run):
-            told = [told_of(item) for item in decision.data]
+        choices: list[Decision | Adjustment] = [*decisions(run), *adjustments(run)]
+        for choice in choices:
+            told = [told_of(item) for item in choice.data]
             roles = [each.role for each in told]
             if "test" not in roles or not {"test", "train"} >= set(roles):
                 continue
-            place = place_of(trace, run, decision)
-            if place is not None and not {id(decision.loop.node), id(place.node)} & reported:
-                reported |= {id(decision.loop.node), id(place.node)}
+            place = where(trace, run, choice)
+            if place is not None and not {id(choice.loop.node), id(place.node)} & reported:
+                reported |= {id(choice.loop.node), id(place.node)}
                 number = roles.index("test")
-                yield describe(decision, decision.data[number], told[number], place)
+                yield describe(choice, choice.data[number], told[number], place)
 
 
-def describe(decision: Decision, data: Value, told: Told, place: Place) -> Finding:
+def where(trace: Trace, run: Run, choice: Decision | Adjustment) -> Place | None:
+    """The place in the file where the figure decides, None if it lies elsewhere."""
+    return anchor(trace, choice.event) if isinstance(choice, Adjustment) else place_of(trace, run, choice)
+
+
+def done(choice: Decision | Adjustment) -> tuple[str, str]:
+    """What is decided, and what happens at the place of the event."""
+    if isinstance(choice, Adjustment):
+        return "the learning rate is lowered", "the rate is lowered here"
+    if choice.stops:
+        return "training is stopped", "training ends here"
+    return "the model that is kept is chosen", "the weights are kept here"
+
+
+def describe(choice: Decision | Adjustment, data: Value, told: Told, place: Place) -> Finding:
     """The finding in words."""
-    notes = [Note(decision.event.place, "training ends here" if decision.stops else "the weights are kept here")]
+    what, here = done(choice)
+    notes = [Note(choice.event.place, here)]
     if isinstance(data, Object) and data.origin is not None:
         notes.insert(0, Note(Place(data.origin.source, data.origin.node), "the data that the figure is measured on"))
-    what = "training is stopped" if decision.stops else "the model that is kept is chosen"
     return Finding(
         place,
         f"{what} by a figure measured on the test data",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
 from nnlint.diagnostic import Severity
+from nnlint.evidence.loaders import SEEDS_NUMPY
 from nnlint.evidence.repeating import repetition, repetition_in_workers
+from nnlint.evidence.requirements import is_older
 from nnlint.evidence.seeding import (
     GLOBAL,
     MENTIONS,
@@ -125,7 +128,8 @@ def partial_seed(trace: Trace) -> Iterator[Finding]:
     - The GPUs' generators: `torch.manual_seed` seeds them too.
     - A seed that only an option turns on, and a seed that is drawn and then printed, logged or saved.
     - `worker_init_fn` seeds what the workers draw from. Where only worker processes draw from numpy or random, torch
-      gives them a state that follows from its own seed: this is an info.
+      gives them a state that follows from its own seed: this is an info. (For numpy since torch 1.9; where the project
+      asks for an older one, it is a warning.)
     - Nothing is seeded at all: that is [missing-seed](NN201).
     """
     seeding = seeding_of(trace)
@@ -159,7 +163,7 @@ def torch_without_seed(seeding: Seeding) -> Finding | None:
         "call torch.manual_seed with a fixed number before the model is built",
         [*map(draw_note, unlike(drawn)[:3])],
         fix=also_seed(seeding, seed, ["torch"]) or seed_before(seeding, drawn[0], ["torch"]),
-        experiment=repetition(seeding, ("torch",)),
+        experiment=partial(repetition, seeding, ("torch",)),
     )
 
 
@@ -195,7 +199,7 @@ def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
                 "call torch.manual_seed in both cases: it seeds the generators of the GPUs as well",
                 [Note(torch_seeds[0].place, "torch is seeded only without a GPU"), draw_note(drawn[0])],
                 fix=torch_instead(cuda),
-                experiment=repetition(seeding, ("torch",), chosen=chosen),
+                experiment=partial(repetition, seeding, ("torch",), chosen=chosen),
             )
     return None
 
@@ -239,7 +243,7 @@ def seed_after_draw(seeding: Seeding) -> Finding | None:
         "what is drawn before the seed is another one in each run",
         "seed first, before anything is built",
         [draw_note(before[0], "first draw: ")],
-        experiment=repetition(seeding, ("torch",), draws=before),
+        experiment=partial(repetition, seeding, ("torch",), draws=before),
     )
 
 
@@ -257,7 +261,9 @@ def drawn_seed(seeding: Seeding) -> Finding | None:
                 "it is another one in each run, and no run can be repeated",
                 "use a fixed number, or print the seed and save it with the results",
                 [Note(Place(source.source, source.node), f"{spoken(source.op)} gives another number in each run")],
-                experiment=repetition(seeding, [each for each in GLOBAL if is_drawn(seeding, each)], told=False),
+                experiment=partial(
+                    repetition, seeding, [each for each in GLOBAL if is_drawn(seeding, each)], told=False
+                ),
             )
     return None
 
@@ -315,9 +321,13 @@ def others_without_seed(seeding: Seeding) -> Finding | None:
         f"call {seeds_in_words(missing, '…')} with the same number" if missing else "give that generator a seed",
         [draw_note(leak.draw) for leak in worst],
         fix=also_seed(seeding, seeds[0], missing) if missing else None,
-        experiment=repetition(seeding, blamed, seeded=("torch",)) or repetition_in_workers(seeding, blamed, ("torch",)),
+        experiment=partial(_experiment, seeding, blamed),
     )
     return replace(found, severity=Severity.INFO) if settled else found
+
+
+def _experiment(seeding: Seeding, blamed: Sequence[str]) -> Experiment | None:
+    return repetition(seeding, blamed, seeded=("torch",)) or repetition_in_workers(seeding, blamed, ("torch",))
 
 
 def leak_of(seeding: Seeding, generator: str) -> Leak | None:
@@ -330,7 +340,8 @@ def leak_of(seeding: Seeding, generator: str) -> Leak | None:
             return Leak(generator, draw, settled=False)
     if seeding.seeding(generator, in_worker=True):
         return None
-    return Leak(generator, draws[0], settled=generator != "own" and all(map(has_workers, seeding.loaders)))
+    reached = generator == "random" or (generator == "numpy" and not is_older(seeding.trace.root, "torch", SEEDS_NUMPY))
+    return Leak(generator, draws[0], settled=reached and all(map(has_workers, seeding.loaders)))
 
 
 def has_workers(loader: Object) -> bool:
@@ -355,7 +366,7 @@ def option_without_use(seeding: Seeding) -> Finding | None:
         "who sets it believes that the run is seeded with it, and it is not",
         "seed with it: torch.manual_seed(args.seed), and numpy and random where they are drawn from",
         tuple(notes),
-        experiment=repetition(seeding, option=dest) if (dest := option_of(call)) else None,
+        experiment=partial(repetition, seeding, option=dest) if (dest := option_of(call)) else None,
     )
 
 
@@ -392,7 +403,7 @@ def finding(
     advice: str,
     notes: list[Note] | None = None,
     fix: Fix | None = None,
-    experiment: Experiment | None = None,
+    experiment: Experiment | Callable[[], Experiment | None] | None = None,
 ) -> Finding:
     """A finding at a seed, or at the first draw of the file where the seed is set by the import of another one."""
     cause = cause_of(seeding.trace, seed)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from nnlint.experiment import Experiment
     from nnlint.symbolic.trace import Run, Trace
 
+CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel")
+"""What the names of their classes end with."""
+
 CAUSAL = re.compile(r"^transformers\.(\w+\.)*\w*(ForCausalLM|LMHeadModel)(\.from_\w+)?$")
 """Language models that shift their labels by themselves."""
 
@@ -44,9 +47,9 @@ FARTHEST = 40
     "NN216",
     severity=Severity.ERROR,
     since="0.1.0",
-    mentions=("ForCausalLM", "LMHeadModel", "Embedding", ".backward("),
+    mentions=(*CAUSAL_CLASSES, "Embedding", ".backward("),
     requires=("labels", "cross_entropy", "CrossEntropyLoss", "nll_loss", "NLLLoss"),
-    roots=("ForCausalLM", "LMHeadModel", "^labels$", *ROOTS),
+    roots=(*CAUSAL_CLASSES, "^labels$", *ROOTS),
 )
 def unshifted_target(trace: Trace) -> Iterator[Finding]:
     """A language model trained on the very token it is given, or on one further ahead than the next.
@@ -156,6 +159,9 @@ def given_shifted(trace: Trace) -> Iterator[Mistake]:
 def causal_calls(run: Run) -> Iterator[Origin]:
     """The calls of causal language models that a loss comes from."""
     seen: set[int] = set()
+    sources = {event.place.source for event in run.events}
+    if not any(each in source.text for source in sources for each in CAUSAL_CLASSES):
+        return
     for event in islice((event for event in run.events if isinstance(event, Backward | Return)), MOST):
         value = event.loss if isinstance(event, Backward) else event.value
         for part in walk_back(value, everything):

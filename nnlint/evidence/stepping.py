@@ -19,7 +19,7 @@ from nnlint.evidence.rounds import (
     outcome,
     stepped,
 )
-from nnlint.symbolic.trace import Build, Event, Run, SchedulerStep
+from nnlint.symbolic.trace import Build, Event, Run, SchedulerStep, Step
 from nnlint.symbolic.values import Carried, Index, Loop, Object
 
 
@@ -32,6 +32,8 @@ class Stepping:
     epochs: Loop
     in_batches: tuple[SchedulerStep, ...]
     in_epochs: tuple[SchedulerStep, ...]
+    trains_directly: bool
+    """Whether an optimizer steps in the rounds themselves, not in a loop inside: then a round is a batch."""
 
 
 def steppings(run: Run) -> Iterator[Stepping]:
@@ -54,6 +56,7 @@ def steppings(run: Run) -> Iterator[Stepping]:
                     loop,
                     in_batches=tuple(step for step, pace in zip(steps, paces, strict=True) if pace == "batch"),
                     in_epochs=tuple(step for step, pace in zip(steps, paces, strict=True) if pace == "epoch"),
+                    trains_directly=any(isinstance(event, Step) and not inner_loops(event, loop) for event in events),
                 )
 
 
