@@ -26,7 +26,7 @@ def operate(file: File) -> ast.Module:
     tree = ast.parse(file.text, file.path)
     _Watching(file.watches).visit(tree)
     _Cutting(file).visit(tree)
-    return ast.fix_missing_locations(tree)
+    return tree
 
 
 class _Watching(ast.NodeTransformer):
@@ -39,6 +39,14 @@ class _Watching(ast.NodeTransformer):
         self.watches: dict[_Key, list[Watched]] = {}
         for each in watches:
             self.watches.setdefault((each.row, each.column, each.end_row, each.end_column), []).append(each)
+
+    def visit(self, node: ast.AST) -> Any:
+        """The node with the hooks in it; a statement with none of the watches in its lines is not looked through."""
+        if isinstance(node, ast.stmt):
+            first, last = _lines(node)
+            if not any(first <= row <= last for row, *_ in self.watches):
+                return node
+        return super().visit(node)
 
     def generic_visit(self, node: ast.AST) -> Any:
         found = self._found(node)
@@ -70,6 +78,12 @@ class _Watching(ast.NodeTransformer):
         return _at(call, node)
 
 
+def _lines(statement: ast.stmt) -> tuple[int, int]:
+    """The first and the last line of a statement; its decorators stand before it."""
+    above = (each.lineno for each in getattr(statement, "decorator_list", ()))
+    return min(above, default=statement.lineno), statement.end_lineno or statement.lineno
+
+
 def _loaded(target: ast.expr) -> ast.expr:
     """What an assignment has bound, as an expression."""
     value = copy.deepcopy(target)
@@ -92,6 +106,13 @@ class _Cutting(ast.NodeTransformer):
     def __init__(self, file: File) -> None:
         self.kept = set(file.keep)
         self.pruned = set(file.pruned)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Visit the statements below one: no expression holds any."""
+        for blocks in _blocks(node):
+            for statement in blocks:
+                self.visit(statement)
+        return node
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         node.body = self._block(node.body)
@@ -164,7 +185,7 @@ def _calls_super(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Name) and node.id == "super" for node in ast.walk(statement))
 
 
-def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+def _blocks(statement: ast.AST) -> list[list[ast.stmt]]:
     found = [getattr(statement, name) for name in ("body", "orelse", "finalbody") if getattr(statement, name, None)]
     found += [handler.body for handler in getattr(statement, "handlers", ())]
     found += [case.body for case in getattr(statement, "cases", ())]
