@@ -129,12 +129,14 @@ def evaluation_with_gradients(trace: Trace) -> Iterator[Finding]:
       off.
     - A framework does it (Lightning, ignite, transformers' Trainer).
     """
-    if "torch" not in trace.source.text:
-        # Other libraries have models that are called alike, and record nothing until they are told to.
-        return
     reported: set[int] = set()
     for evaluation in evaluations(trace):
-        if records(evaluation) and not needs_gradients(evaluation) and not is_turned_off_elsewhere(evaluation):
+        if (
+            records(evaluation)
+            and is_about_torch(evaluation)
+            and not needs_gradients(evaluation)
+            and not is_turned_off_elsewhere(evaluation)
+        ):
             finding = describe(evaluation)
             places = {id(finding.place.node)}
             if evaluation.loop is None:
@@ -155,6 +157,12 @@ def around(evaluation: Evaluation) -> int:
 def records(evaluation: Evaluation) -> bool:
     """Whether autograd surely records in the evaluation."""
     return all(forward.context.recording is True for forward in evaluation.forwards)
+
+
+def is_about_torch(evaluation: Evaluation) -> bool:
+    """Whether what is run, or the model, speaks of torch: models of other libraries record nothing until told to."""
+    sources = (evaluation.forward.place.source, *(source for source, _ in evaluation.scopes))
+    return any("torch" in source.text for source in sources)
 
 
 def needs_gradients(evaluation: Evaluation) -> bool:
