@@ -109,7 +109,9 @@ class Evaluation:
         if self.loop is not None:
             loop = self.loop
             scopes.append((loop.source, loop.node))
-            calls = tuple(site for site in calls if not any(node is loop.node for node in below(site.function.node)))
+            holding = (number for number, site in enumerate(calls, 1) if _is_in(loop.node, site.function.node))
+            # What has led to the loop is no part of it: a function that trains as well, as a rule.
+            calls = calls[max(holding, default=0) :]
         scopes += [(site.function.frame.module.source, site.function.node) for site in calls[-2:]]
         return scopes + classes_of(self.forward.module)
 
@@ -235,6 +237,10 @@ def evaluates(evaluation: Evaluation) -> bool:
         evaluation.evaluator is not None
         or (evaluation.is_trained and any(loop.kind == Loop.BATCHES for loop in (evaluation.loop,)))
     )
+
+
+def _is_in(node: cst.CSTNode, function: cst.CSTNode) -> bool:
+    return any(each is node for each in below(function))
 
 
 def is_learned_from(evaluation: Evaluation) -> bool:
