@@ -25,6 +25,9 @@ PLAIN = re.compile(
 )
 """Layers that do the same in both modes (recurrent ones without dropout), and containers."""
 
+FUNCTIONAL = re.compile(r"\b(?:F|functional)\.\w*dropout\w*\(((?:[^()]|\([^()]*\))*)\)")
+"""A call of functional dropout, and its arguments."""
+
 MOST = 600
 
 
@@ -43,7 +46,8 @@ def mode_layers(module: Value) -> str | None:
         if isinstance(value, Instance):
             stack += parts_of(value)
             code = "\n".join(cls.frame.module.source.module.code_for_node(cls.node) for cls in value.cls.lineage())
-            known = known and not ASKS.search(re.sub(r"#.*", "", code)) and not foreign(value)
+            code = FUNCTIONAL.sub(_if_told_the_mode, re.sub(r"#.*", "", code))
+            known = known and not ASKS.search(code) and not foreign(value)
         elif isinstance(value, Object):
             said = _said(value)
             if said:
@@ -59,6 +63,12 @@ def mode_layers(module: Value) -> str | None:
                     return f"the batch norm of {name}"
             known = False
     return "" if known else None
+
+
+def _if_told_the_mode(call: re.Match[str]) -> str:
+    """A call of functional dropout if it may be told the mode, which is its third argument; else it drops in both."""
+    arguments = re.sub(r"\([^()]*\)", "", call[1])
+    return call[0] if "train" in arguments or "*" in arguments or arguments.count(",") > 1 else ""
 
 
 def foreign(value: Instance) -> bool:
