@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...verdict import Inconclusive, Verdict, confirmed, refuted
-from ..record import Backward, Record, Step
+from ..record import Backward, Forward, Record, Step
 
 
 def unheld_parameters(record: Record, settings: Mapping[str, Any]) -> Verdict:
@@ -17,6 +17,8 @@ def unheld_parameters(record: Record, settings: Mapping[str, Any]) -> Verdict:
     reached, held, moved = _seen(record)
     ours = record.layers & reached
     if not ours:
+        if any(forward.replaced for forward in record.of(Forward)):
+            raise Inconclusive("no batch could be loaded that the model accepts, so that its layers were not run")
         raise Inconclusive("no gradient reaches the parameters of these layers")
     steps = len(record.of(Step))
     others = (reached & moved) - record.layers
