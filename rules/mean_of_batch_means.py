@@ -125,8 +125,8 @@ def mean_of_batch_means(trace: Trace) -> Iterator[Finding]:
     that divides the samples, where all batches are alike. Confirmed, if the figure is the mean of the batch means and
     not the mean over the samples, which are one where the batches are alike; refuted, if all batches have one size as
     they come, or the figure is the mean over the samples. Batches that cannot be loaded are stood in for, with their
-    sizes; where nobody knows how many samples there are, a number is taken that the batch size does not divide, and
-    that is said. It abstains where the batch size is not known, batches are passed over, or the figure is neither.
+    sizes. It abstains where nobody knows how many samples there are, and shows what a number makes of the figure that
+    the batch size does not divide; and where the batch size is not known, batches are passed over, or it is neither.
 
     ## When it stays silent
     - Each batch is weighted by its size, or sums are divided by the number of samples.

@@ -26,7 +26,6 @@ WEIGHTED_BY_THE_METER = {")  # expect: NN214 confirmed": ", labels.size(0))  # m
         ("held_out_loss.py", WEIGHTED),
         ("held_out_loss.py", {"batch_size=100)": "batch_size=101)"}),
         ("held_out_loss.py", {"batch_size=100)": "batch_size=100, drop_last=True)"}),
-        ("meter_of_volumes.py", WEIGHTED_BY_THE_METER),
         ("listed_losses.py", {"batch_size=64": "batch_size=50"}),
     ],
 )
@@ -35,6 +34,15 @@ def test_weighted_means_are_refuted(repaired: Repaired, fixture: str, changes: M
     before = repaired(path, "NN214", {})
     after = repaired(path, "NN214", changes)
     assert (before["outcome"], after["outcome"]) == ("confirmed", "refuted"), (before["summary"], after["summary"])
+
+
+def test_a_supposed_number_of_samples_refutes_and_does_not_confirm(repaired: Repaired) -> None:
+    path = FIXTURES / "mean_of_batch_means_confirm" / "meter_of_volumes.py"
+    before = repaired(path, "NN214", {})
+    assert before["outcome"] == "inconclusive"
+    assert "how many samples there are is not known here; over 3 batches of" in str(before["summary"])
+    after = repaired(path, "NN214", WEIGHTED_BY_THE_METER)
+    assert after["outcome"] == "refuted", after["summary"]
 
 
 @pytest.mark.parametrize(

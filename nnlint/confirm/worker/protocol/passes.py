@@ -59,6 +59,8 @@ class Passes:
         self._ways = ways
         self._loaders: list[tuple[Any, str]] = []
         """Those that were shown, each with what made-up number its number of samples may rest on."""
+        self._supposed: list[Any] = []
+        """Those whose number of samples was supposed."""
         self._guessed = ""
         self._rests: list[tuple[Pass, Iterator[Any]]] = []
 
@@ -118,7 +120,7 @@ class Passes:
         if self.found and self.found[-1].figures:
             raise Enough
         made_up = next(made_up for each, made_up in self._loaders if each is loader)
-        now = Pass(sizes, made_up, _size_given(loader))
+        now = Pass(sizes, made_up, _size_given(loader), supposed=any(each is loader for each in self._supposed))
         self.found.append(now)
         self._rests.append((now, batches))
         try:
@@ -148,6 +150,7 @@ class Passes:
                     f"there are {count:,} samples, which {size} does not divide: how many there are is not known"
                 )
                 loader, made_up = supposed, ""
+                self._supposed.append(loader)
         size = _dividing(sizes_of(loader)) if self._change == "evened" else None
         return (loader if size is None else rebuilt(loader, batch_size=size)), made_up
 

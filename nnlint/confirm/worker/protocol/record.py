@@ -236,6 +236,7 @@ class Pass:
         ended: they have asked for another batch, and there was none.
         left: they ask for no more, for whatever reason.
         rest: how many batches they have left, where that was looked at.
+        supposed: nobody knows the number of samples, and one was taken that the batch size does not divide.
     """
 
     whole: tuple[int, ...] | None
@@ -248,6 +249,7 @@ class Pass:
     ended: bool = False
     left: bool = False
     rest: int = 0
+    supposed: bool = False
 
 
 E = TypeVar("E", bound=Event)

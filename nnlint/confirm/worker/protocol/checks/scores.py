@@ -53,12 +53,14 @@ def unweighted_mean(record: Record, settings: Mapping[str, Any]) -> Verdict:
     if apart <= ROUNDING * abs(score):
         raise Inconclusive("the mean of the last batch is so near to the others that its weight cannot be told")
     if abs(score - factor * of_batches) <= NEAR * apart:
-        return confirmed(
+        seen = (
             f"over {_batches(sizes)} the lines report {score:.6g}, the mean over the samples is "
-            f"{factor * of_samples:.6g}: a sample of the last batch counts {sizes[0] / sizes[-1]:.3g} times; in "
-            f"{_batches(even.sizes)} the two are one",
-            **figures,
+            f"{factor * of_samples:.6g}: a sample of the last batch counts {sizes[0] / sizes[-1]:.3g} times"
         )
+        if done.supposed:
+            # A verdict would rest on the number that the finding is about.
+            raise Inconclusive(f"how many samples there are is not known here; {seen}")
+        return confirmed(f"{seen}; in {_batches(even.sizes)} the two are one", **figures)
     if abs(score - factor * of_samples) <= NEAR * apart:
         return refuted(
             f"over {_batches(sizes)} the lines report {score:.6g}, which is the mean over the samples; that of the "
