@@ -17,7 +17,7 @@ FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
 Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
 
 WEIGHTED = {"total += ": "total += len(x) * ", "/= len(valid_loader)": "/= len(valid_loader.dataset)"}
-WEIGHTED_BY_THE_METER = {")  # expect: NN214 confirmed": ", labels.size(0))  # mended"}
+WEIGHTED_BY_THE_METER = {")  # expect: NN214 inconclusive": ", labels.size(0))  # mended"}
 
 
 @pytest.mark.parametrize(
