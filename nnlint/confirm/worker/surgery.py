@@ -267,8 +267,14 @@ def _call(method: str, *arguments: ast.AST) -> ast.Call:
 
 
 def _at(node: T, place: ast.AST) -> T:
-    """A new node, and all below it that has no place of its own, at the place of another."""
-    for each in ast.walk(node):
-        if isinstance(each, (ast.expr, ast.stmt, ast.ExceptHandler)) and not hasattr(each, "lineno"):
-            ast.copy_location(each, place)
+    """A new node, and all new ones below it, at the place of another; what has a place is the user's, all of it."""
+    row, column, end_row, end_column = _key(place)
+    unplaced: list[ast.AST] = [node]
+    while unplaced:
+        each = unplaced.pop()
+        if isinstance(each, (ast.expr, ast.stmt, ast.ExceptHandler)):
+            if hasattr(each, "lineno"):
+                continue
+            each.lineno, each.col_offset, each.end_lineno, each.end_col_offset = row, column, end_row, end_column
+        unplaced += ast.iter_child_nodes(each)
     return node
