@@ -46,9 +46,9 @@ class Something(metaclass=Whatever):
     def __getattr__(self, name):
         return Something
 
-overrides = ModuleType("torch.overrides")
-overrides.TorchFunctionMode = Something
-sys.modules["torch.overrides"] = overrides
+for name, part in (("jit", "_builtins"), ("utils", "_device"), ("utils._device", "DeviceContext")):
+    module = sys.modules["torch." + name] = ModuleType("torch." + name)
+    setattr(module, part, Something)
 
 def __getattr__(name):
     return Something

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from ..bench import Bench
+from ..setting.replacement import replaced
 
 
 @contextmanager
@@ -31,17 +32,14 @@ def alone(bench: Bench, members: int = 1) -> Iterator[None]:
     def wrap(module: Any, *args: Any, **kwargs: Any) -> Any:
         return module
 
-    with ExitStack() as stack:
-        for owner, name, value in (
-            (distributed, "init_process_group", said(None)),
-            (distributed, "destroy_process_group", said(None)),
-            (distributed, "barrier", said(None)),
-            (distributed, "get_rank", said(0)),
-            (distributed, "get_world_size", said(members)),
-            (multiprocessing, "spawn", spawn),
-            (torch.nn.parallel, "DistributedDataParallel", wrap),
-        ):
-            if hasattr(owner, name):
-                stack.callback(setattr, owner, name, getattr(owner, name))
-                setattr(owner, name, value)
+    replacements = (
+        (distributed, "init_process_group", said(None)),
+        (distributed, "destroy_process_group", said(None)),
+        (distributed, "barrier", said(None)),
+        (distributed, "get_rank", said(0)),
+        (distributed, "get_world_size", said(members)),
+        (multiprocessing, "spawn", spawn),
+        (torch.nn.parallel, "DistributedDataParallel", wrap),
+    )
+    with replaced(each for each in replacements if hasattr(*each[:2])):
         yield

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..anything import Anything, is_missing
 from ..bench import Bench
+from ..setting.replacement import replaced
 
 SAMPLES = 997
 """How many samples a data set has that nobody knows: a prime, so that no batch size divides it."""
@@ -141,16 +142,13 @@ def without_data(bench: Bench) -> Iterator[None]:
         count = sum(lengths)
         return split(present(dataset, bench, int(count) if count > 1 else None), lengths, *args, **kwargs)
 
-    with ExitStack() as stack:
-        for owner, name, value in (
-            (data.DataLoader, "__init__", loader),
-            (data, "random_split", random_split),
-            (data.dataset, "random_split", random_split),
-            *((each, "__init__", _readable(each, bench)) for each in torchvision_datasets()),
-        ):
-            own = name in vars(owner)
-            stack.callback(*((setattr, owner, name, vars(owner)[name]) if own else (delattr, owner, name)))
-            setattr(owner, name, value)
+    replacements = (
+        (data.DataLoader, "__init__", loader),
+        (data, "random_split", random_split),
+        (data.dataset, "random_split", random_split),
+        *((each, "__init__", _readable(each, bench)) for each in torchvision_datasets()),
+    )
+    with replaced(replacements):
         yield
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from ..anything import is_missing
 from ..bench import Bench
+from ..setting.replacement import replaced
 
 SIZE = 12
 """What a missing size is taken to be: many numbers of heads and groups divide it."""
@@ -37,17 +38,16 @@ def without_sizes(bench: Bench) -> Iterator[None]:
         else:
             known.detach().zero_()
 
-    with ExitStack() as stack:
-        stack.callback(setattr, torch.nn.Module, "__setattr__", assign)
-        torch.nn.Module.__setattr__ = __setattr__
-        for name in LAYERS:
-            layer = getattr(torch.nn, name)
-            stack.callback(setattr, layer, "__init__", layer.__init__)
-            layer.__init__ = _sized(layer.__init__, bench, tables=name in ("Embedding", "EmbeddingBag"))
+    layers = (getattr(torch.nn, name) for name in LAYERS)
+    sized = ((layer, "__init__", _sized(layer, bench)) for layer in layers)
+    with replaced(((torch.nn.Module, "__setattr__", __setattr__), *sized)):
         yield
 
 
-def _sized(build: Callable[..., None], bench: Bench, *, tables: bool) -> Callable[..., None]:
+def _sized(layer: Any, bench: Bench) -> Callable[..., None]:
+    build = layer.__init__
+    tables = layer.__name__ in ("Embedding", "EmbeddingBag")
+
     def known(value: Any, place: object) -> Any:
         # What is missing counts as empty.
         if is_missing(value) or (tables and place in (0, "num_embeddings") and value == 0):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..bench import SEED
+from ..setting.replacement import replaced
 
 FURTHER = 1_000_003
 """What is added to a seed."""
@@ -17,10 +18,7 @@ FURTHER = 1_000_003
 @contextmanager
 def other_seeds() -> Iterator[None]:
     """Seeds of the global generators, and of those that are built meanwhile, are others than the lines say."""
-    with ExitStack() as stack:
-        for owner, name, value in (*_functions(), *_generators()):
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, value)
+    with replaced((*_functions(), *_generators())):
         yield
 
 
