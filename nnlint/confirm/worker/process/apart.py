@@ -35,6 +35,8 @@ class Fork:
         self._private = private
         self.loaded: set[str] = set()
         """The slow modules that work was seen to import."""
+        self._ending: list[int] = []
+        """Processes that have said their result and are being taken down."""
 
     def __call__(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         """What each of ``works`` returns, if JSON can say it; they run at the same time, as far as memory allows.
@@ -71,6 +73,7 @@ class Fork:
         return len(processes) > 1 and sum(own_memory(each) - base for each in processes) > self._memory / 2
 
     def _begin(self, work: Callable[[], Any]) -> _Running:
+        self._ending = [process for process in self._ending if not _has_ended(process)]
         token = secrets.token_hex(16)
         receiver, sender = os.pipe()
         seconds = time_left()
@@ -92,9 +95,11 @@ class Fork:
         return _Running(process, receiver, token)
 
     def _result_of(self, running: _Running) -> Any:
-        message, status = running.wait()
+        message = running.receive()
         if message is None:
-            raise Inconclusive(reason.of_end(status, self._trace.read(), self._paths))
+            raise Inconclusive(reason.of_end(running.status(), self._trace.read(), self._paths))
+        # Not waited for: to free its memory takes longer than many a result.
+        self._ending.append(running.process)
         self.loaded.update(message["loaded"])
         if "inconclusive" in message:
             raise Inconclusive(message["inconclusive"])
@@ -121,13 +126,16 @@ class _Running:
         """Whether the process says something, or ends, within ``seconds``."""
         return bool(select.select([self.receiver], [], [], seconds)[0])
 
-    def wait(self) -> tuple[dict[str, Any] | None, int]:
-        """The result, None if the process ended without one, and how the process ended."""
+    def receive(self) -> dict[str, Any] | None:
+        """The result; None if the process ended without one."""
         try:
-            message = _receive(self.receiver, self.token)
+            return _receive(self.receiver, self.token)
         finally:
             os.close(self.receiver)
-        return message, os.waitpid(self.process, 0)[1]
+
+    def status(self) -> int:
+        """How the process ended, once it has."""
+        return os.waitpid(self.process, 0)[1]
 
     def end(self) -> None:
         """End it: nobody wants the result any more."""
@@ -143,10 +151,18 @@ def _end(running: Iterable[_Running | None]) -> None:
             each.end()
 
 
+def _has_ended(process: int) -> bool:
+    """Whether a child has ended, or the user's lines have waited for it already."""
+    try:
+        return bool(os.waitpid(process, os.WNOHANG)[0])
+    except ChildProcessError:
+        return True
+
+
 def has_room(memory: int) -> bool:
     """Whether there are so many bytes of memory, as far as the system tells."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
+        with open("/proc/meminfo") as file:
             available = next(line for line in file if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         return False

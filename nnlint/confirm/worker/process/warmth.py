@@ -21,6 +21,9 @@ SLOW: dict[str, Callable[[], None]] = {"torch._dynamo": _load_dynamo, "torchvisi
 """By name, how each is imported. The first step of an optimizer imports ``torch._dynamo``."""
 
 
+EVERYWHERE = ("..isolation.limits", "..isolation.landlock", "..isolation.seccomp", "numpy.random")
+"""Modules that take little, but that every experiment, or every process of one, would import anew."""
+
 _hopeless: set[str] = set()
 """Kinds that cannot be imported, which is for the experiment to say that needs them."""
 
@@ -41,17 +44,32 @@ def load(names: Iterable[str] = SLOW) -> None:
         settle()
 
 
-def load_kinds() -> None:
-    """Import the kinds of experiments."""
-    names = (module.name for module in pkgutil.iter_modules(kinds.__path__, f"{kinds.__name__}."))
-    missing = [name for name in names if name not in sys.modules and name not in _hopeless]
-    for name in missing:
-        try:
-            importlib.import_module(name)
-        except Exception:
-            _hopeless.add(name)
-    if missing:
-        settle()
+def load_everywhere() -> None:
+    """Import :data:`EVERYWHERE`; of numpy nothing unless torch has loaded it."""
+    for name in EVERYWHERE:
+        if name.startswith(".") or name.partition(".")[0] in sys.modules:
+            with suppress(ImportError):
+                importlib.import_module(name, __package__)
+
+
+def load_kinds(interrupted: Callable[[], bool]) -> None:
+    """Import the kinds of experiments, one after the other until there is something better to do."""
+    for name in (module.name for module in pkgutil.iter_modules(kinds.__path__)):
+        if interrupted():
+            return
+        load_kind(name)
+
+
+def load_kind(kind: str) -> None:
+    """Import a kind of experiments."""
+    name = f"{kinds.__name__}.{kind}"
+    if name in sys.modules or name in _hopeless:
+        return
+    try:
+        importlib.import_module(name)
+    except Exception:
+        _hopeless.add(name)
+    settle()
 
 
 def settle() -> None:

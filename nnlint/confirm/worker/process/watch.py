@@ -9,8 +9,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,11 @@ class Watch:
         self._sender = sender
         self._tended = lineage.adopt_orphans()
 
-    def run(self, work: Work, bounds: Bounds) -> tuple[dict[str, Any] | None, str]:
+    @contextmanager
+    def run(self, work: Work, bounds: Bounds) -> Iterator[tuple[dict[str, Any] | None, str]]:
         """What ``work`` gives in a process of its own, or why it gives nothing.
+
+        On exit all that it has started is ended, and what it wrote is gone: the result is there before.
 
         Raises:
             Abandoned: the sender is gone.
@@ -92,19 +95,22 @@ class Watch:
         process = _Process(number)
         try:
             result, why = self._result(process, receiver, token, bounds)
+            if result is None:
+                why = self._reason(process.end(), why, trace.read(), bounds)
+            yield result, why
         finally:
             os.close(receiver)
-            status = process.end()
+            process.end()
             if self._tended:
                 lineage.end_descendants()
             shutil.rmtree(scratch, ignore_errors=True)
-            written = trace.read()
             trace.close()
-        if result is None and not why:
-            why = reason.of_end(status, written, bounds.paths)
-        elif result is None:
-            why = reason.of_trace(written, bounds.paths) + why
-        return result, why
+
+    def _reason(self, status: int, why: str, written: str, bounds: Bounds) -> str:
+        """Why there is no result: it had to be ended (``why``), or has ended by itself."""
+        if not why:
+            return reason.of_end(status, written, bounds.paths)
+        return reason.of_trace(written, bounds.paths) + why
 
     def _walls(self, scratch: str, bounds: Bounds) -> Walls:
         return Walls(scratch, bounds.memory, bounds.seconds, self._device, self._namespaces is not None, self._tended)
@@ -157,6 +163,7 @@ class _Process:
     def __init__(self, number: int) -> None:
         self._number = number
         self._status: int | None = None
+        self._is_gone = False
 
     def has_ended(self) -> bool:
         """Whether it has ended, by itself."""
@@ -166,7 +173,14 @@ class _Process:
         return self._status is not None
 
     def end(self) -> int:
-        """End it with its group, if it has not ended by itself; how it ended."""
+        """End it, if it has not ended by itself, and its group; how it ended."""
+        if not self._is_gone:
+            self._end()
+            self._is_gone = True
+        assert self._status is not None
+        return self._status
+
+    def _end(self) -> None:
         ended = self.has_ended()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._number, signal.SIGKILL)
@@ -175,8 +189,6 @@ class _Process:
             with suppress(ProcessLookupError):
                 os.kill(self._number, signal.SIGKILL)
             _, self._status = os.waitpid(self._number, 0)
-        assert self._status is not None
-        return self._status
 
 
 def _experiment(work: Work, walls: Walls, trace: Trace, token: str, sender: int) -> None:

@@ -88,10 +88,11 @@ class Zygote:
     ) -> None:
         self._version = version
         self._sender = sender
+        warmth.load_everywhere()
         warmth.settle()
-        found, why = Watch(start["folder"], "any", spaces, sender).run(_inspection, INSPECTION)
-        if found is None:
-            raise Unfit("device", f"looking for a device, torch {why}")
+        with Watch(start["folder"], "any", spaces, sender).run(_inspection, INSPECTION) as (found, why):
+            if found is None:
+                raise Unfit("device", f"looking for a device, torch {why}")
         self._device = _device(start["device"], found)
         self._unenforced: list[str] = found["unenforced"]
         self._watch = Watch(start["folder"], self._device, spaces, sender)
@@ -110,15 +111,16 @@ class Zygote:
             Abandoned: nobody waits for an answer any more.
         """
         warmth.load(self._wanted)
+        warmth.load_kinds(self._sender.waiting)
         if not self._sender.waiting(IDLE):
-            warmth.load_kinds()
             warmth.load()
         while (message := self._sender.next()) is not None:
-            say({"answer": self._answer(message)})
-            warmth.load_kinds()
+            self._answer(message, say)
+            warmth.load_kind(message["kind"])
             warmth.load(self._wanted)
+            warmth.load_kinds(self._sender.waiting)
 
-    def _answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def _answer(self, message: Mapping[str, Any], say: Say) -> None:
         bounds = bounds_of(message)
 
         def work(inside: Inside) -> dict[str, Any]:
@@ -130,12 +132,11 @@ class Zygote:
             return {**result, "loaded": [*warmth.loaded(), *apart.loaded]}
 
         begin = time.perf_counter()
-        result, why = self._watch.run(work, bounds)
-        seconds = time.perf_counter() - begin
-        if result is None:
-            result = inconclusive_answer(why)
-        self._wanted = result.pop("loaded", [])
-        return answer(message, result, seconds, self.description)
+        with self._watch.run(work, bounds) as (found, why):
+            seconds = time.perf_counter() - begin
+            result = inconclusive_answer(why) if found is None else found
+            self._wanted = result.pop("loaded", [])
+            say({"answer": answer(message, result, seconds, self.description)})
 
 
 def _inspection(inside: Inside) -> dict[str, Any]:
