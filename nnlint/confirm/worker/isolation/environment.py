@@ -32,6 +32,7 @@ FIXED = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "TOKENIZERS_PARALLELISM": "false",
     "MPLBACKEND": "Agg",
     "SDL_VIDEODRIVER": "dummy",
@@ -45,7 +46,10 @@ FIXED = {
     "NEPTUNE_MODE": "debug",
     "CLEARML_OFFLINE_MODE": "1",
 }
-"""One thread, the same order of sets on every run, no screen, and libraries that report home kept from it."""
+"""One thread, the same order of sets on every run, no screen, and libraries that report home kept from it.
+
+glibc (2.35 and later) takes memory in huge pages where Linux has them on request: a fork copies a list of the pages.
+"""
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:

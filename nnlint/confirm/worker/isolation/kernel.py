@@ -6,7 +6,7 @@ import ctypes
 import os
 from typing import Any
 
-SET_DEATH_SIGNAL, SET_SECCOMP, SET_SUBREAPER, SET_NO_NEW_PRIVILEGES = 1, 22, 36, 38
+SET_DEATH_SIGNAL, SET_SECCOMP, SET_SUBREAPER, SET_NO_NEW_PRIVILEGES, SET_NO_HUGE_PAGES = 1, 22, 36, 38, 41
 """Operations of ``prctl``."""
 
 _library = ctypes.CDLL(None, use_errno=True)

@@ -200,6 +200,7 @@ def _experiment(work: Work, walls: Walls, trace: Trace, token: str, sender: int)
     _close_others(private)
     settle_in(walls.folder)
     trace.begin(walls.seconds)
+    _take_small_pages()
     unenforced = enclose(walls)
     process = os.getpid()
     result = work(Inside(unenforced, trace, (sender,)))
@@ -207,6 +208,14 @@ def _experiment(work: Work, walls: Walls, trace: Trace, token: str, sender: int)
     if os.getpid() == process:
         write(sender, pack(token, result))
     os._exit(0)
+
+
+def _take_small_pages() -> None:
+    """Take no more memory in huge pages: they make the worker cheap to fork, and large tensors slow to fill."""
+    with suppress(ImportError, OSError, TypeError, AttributeError):
+        from ..isolation import kernel
+
+        kernel.set_process(kernel.SET_NO_HUGE_PAGES, 1)
 
 
 def _silence() -> None:
