@@ -157,6 +157,19 @@ def test_entropy_and_clock_are_other_ones_in_each_process(number: str, write: Wr
     assert found["outcome"] == "confirmed", found["summary"]
 
 
+def test_other_modules_keep_the_true_datetime(write: Write, laboratory: Laboratory) -> None:
+    # What is written in C, such as pandas, crashes with any other.
+    script = (
+        "import calendar\nfrom datetime import datetime\n\nimport torch\nfrom torch import nn\n\n"
+        "sizes = {('datetime', True): 2}\nlibrary = calendar.datetime.datetime\n"
+        "torch.default_generator.manual_seed(int(datetime.now().timestamp()))\n"
+        "model = nn.Linear(4, sizes[library.__module__, isinstance(library.now(), datetime)])\n" + TRAINING
+    )
+    found = answer(write("train.py", script), "NN201", laboratory)
+    assert found["outcome"] == "confirmed", found["summary"]
+    assert not found["assumptions"]
+
+
 def test_a_seed_that_fails(write: Write, laboratory: Laboratory) -> None:
     script = (
         "import json\n\nimport numpy as np\nimport torch\nfrom torch import nn\n\n"

@@ -41,6 +41,8 @@ class Program:
         """What stands for a name that a statement would have bound, had it been reached; it is told the reason."""
         self.builtins: dict[str, Any] = {}
         """What the user's lines find in the place of functions of Python's own."""
+        self.replaced: dict[str, types.ModuleType] = {}
+        """What the user's lines find in the place of installed modules, by name."""
         self.losses: list[str] = []
         """What failed on the way, in the user's lines: ``train.py:12: FileNotFoundError: …``."""
         self.lost_at: dict[str, str] = {}
@@ -208,6 +210,8 @@ class Program:
         level: int,
     ) -> Any:
         top = name.partition(".")[0]
+        if not level and name in self.replaced:
+            return self.replaced[name]
         if level:
             return Anything(f"{'.' * level}{name} lies outside the repository")
         if top == "torchvision":

@@ -202,8 +202,9 @@ def _drawing(job: Job, bench: Bench, asked: Asked, begin: Start) -> Callable[[],
     def work() -> dict[str, Any]:
         program = Program(job.program, bench)
         paths = {file.path for file in job.program.files}
-        seeds = start(begin.number, bench.device, lambda: _user_line(paths), ignoring=begin.ignoring)
+        started = start(begin.number, bench.device, lambda: _user_line(paths), ignoring=begin.ignoring)
         program.builtins.update(identities(begin.number))
+        program.replaced.update(started.modules)
         before = states()
         layers = _layers_built()
         watching = _Watching(asked)
@@ -224,7 +225,7 @@ def _drawing(job: Job, bench: Bench, asked: Asked, begin: Start) -> Callable[[],
             "seen": watching.found(),
             "before": before,
             "after": after,
-            "seeds": [list(each) for each in dict.fromkeys(seeds.made)],
+            "seeds": [list(each) for each in dict.fromkeys(started.seeds)],
             "lost": {**losses_by_watch(program, asked), **watching.lost},
             "checkpoint": checkpoints.missing,
             "missing": program.why_missing() or stopped,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from ..anything import is_missing, reason
@@ -26,15 +27,18 @@ _STARTED = 1_700_000_000
 
 
 @dataclass
-class Seedings:
-    """The seeds set since a process started. With ``ignored`` they are noted and not set."""
+class Started:
+    """A process that was given its start."""
 
+    modules: dict[str, ModuleType]
+    """What the user's lines must find in the place of modules that tell the time."""
     ignored: bool = False
-    made: list[tuple[str, str]] = field(default_factory=list)
-    """The function that seeds, and the file and line that call it."""
+    """Whether seeds are noted and not set."""
+    seeds: list[tuple[str, str]] = field(default_factory=list)
+    """The seeds set since then: the function that seeds, and the file and line that call it."""
 
 
-def start(number: int, device: str, place: Callable[[], str] = str, *, ignoring: bool = False) -> Seedings:
+def start(number: int, device: str, place: Callable[[], str] = str, *, ignoring: bool = False) -> Started:
     """Give this process, which must be one of its own, the randomness and the clock of a new process.
 
     Processes of one ``number`` start alike in everything that may be taken for a seed: the global generators, what the
@@ -47,7 +51,7 @@ def start(number: int, device: str, place: Callable[[], str] = str, *, ignoring:
         ignoring: seeds are not set from now on.
     """
     _replace_entropy(number)
-    _replace_clock(number)
+    now = _replace_clock(number)
     _replace_identity(number, place)
     entropy = _bytes(number, 32)
     seed_torch(int.from_bytes(entropy[:8], "big") >> 1, device)
@@ -55,9 +59,9 @@ def start(number: int, device: str, place: Callable[[], str] = str, *, ignoring:
     numpy = _numpy()
     if numpy is not None:
         numpy.random.seed(int.from_bytes(entropy[16:20], "big"))
-    seedings = Seedings(ignoring)
-    _watch_seeding(seedings, place)
-    return seedings
+    started = Started({"datetime": _datetime(now)}, ignoring)
+    _watch_seeding(started, place)
+    return started
 
 
 def identities(number: int) -> dict[str, Callable[[Any], int]]:
@@ -113,7 +117,7 @@ def _replace_entropy(number: int) -> None:
     random._urandom = urandom  # type: ignore[attr-defined]
 
 
-def _replace_clock(number: int) -> None:
+def _replace_clock(number: int) -> Callable[[], float]:
     """The time of day: processes of two numbers start more than a day apart, and in all of them it goes alike."""
     begun = _STARTED + number * 90_061.25
     asked = 0
@@ -127,22 +131,33 @@ def _replace_clock(number: int) -> None:
     for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time"):
         setattr(time, name, now)
         setattr(time, f"{name}_ns", lambda: int(now() * 10**9))
-    original = datetime.datetime
+    return now
 
-    class Clock(original):  # type: ignore[misc,valid-type]
+
+def _datetime(now: Callable[[], float]) -> ModuleType:
+    """The module ``datetime`` with another clock; libraries in C need the true one, whose layout they know."""
+
+    class Dates(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, datetime.datetime)
+
+    class Clock(datetime.datetime, metaclass=Dates):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
-            return original.fromtimestamp(now(), tz)
+            return datetime.datetime.fromtimestamp(now(), tz)
 
         @classmethod
         def today(cls) -> Any:
-            return original.fromtimestamp(now())
+            return datetime.datetime.fromtimestamp(now())
 
         @classmethod
         def utcnow(cls) -> Any:
-            return original.fromtimestamp(now(), datetime.timezone.utc).replace(tzinfo=None)
+            return datetime.datetime.fromtimestamp(now(), datetime.timezone.utc).replace(tzinfo=None)
 
-    datetime.datetime = Clock  # type: ignore[misc]
+    Clock.__name__ = Clock.__qualname__ = "datetime"
+    module = ModuleType("datetime", datetime.__doc__)
+    vars(module).update({**vars(datetime), "datetime": Clock})
+    return module
 
 
 def _replace_identity(number: int, place: Callable[[], str]) -> None:
@@ -155,7 +170,7 @@ def _numbered(original: Callable[[], int], number: int, place: Callable[[], str]
     return lambda: 4000 + 61 * number if place() else original()
 
 
-def _watch_seeding(seedings: Seedings, place: Callable[[], str]) -> None:
+def _watch_seeding(started: Started, place: Callable[[], str]) -> None:
     import torch
 
     for owner, name, spoken in (
@@ -169,17 +184,17 @@ def _watch_seeding(seedings: Seedings, place: Callable[[], str]) -> None:
         (getattr(sys.modules.get("numpy"), "random", None), "set_state", "np.random.set_state"),
     ):
         if owner is not None:
-            setattr(owner, name, _noting(getattr(owner, name), spoken, seedings, place))
+            setattr(owner, name, _noting(getattr(owner, name), spoken, started, place))
 
 
-def _noting(seed: Callable[..., Any], spoken: str, seedings: Seedings, place: Callable[[], str]) -> Callable[..., Any]:
+def _noting(seed: Callable[..., Any], spoken: str, started: Started, place: Callable[[], str]) -> Callable[..., Any]:
     def noted(*args: Any, **kwargs: Any) -> Any:
         where = place()
         if any(map(is_missing, args)):
             raise ValueError(reason(args[0]))
         if where:
-            seedings.made.append((spoken, where))
-        if not seedings.ignored or not where:
+            started.seeds.append((spoken, where))
+        if not started.ignored or not where:
             return seed(*args, **kwargs)
         import torch
 

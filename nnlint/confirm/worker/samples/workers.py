@@ -99,8 +99,8 @@ def verdict_on_workers(job: Job, bench: Bench) -> Verdict:
 
 def _loaded(job: Job, bench: Bench) -> dict[str, Any]:
     """The draws of two workers, in each of the states; to be done in a process of its own."""
-    start(1, bench.device)
     program = Program(job.program, bench)
+    program.replaced.update(start(1, bench.device).modules)
     stage = Stage(SIZES[0])
     with stand_ins(stage, bench):
         loader = _with_workers(meant(loaders_of(program, job.settings, bench), job.settings), bench)
