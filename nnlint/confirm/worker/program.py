@@ -8,6 +8,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,8 @@ from .anything import Anything, is_missing, reason
 from .bench import Bench
 from .job import File, Slice
 from .reason import of_error
-from .surgery import HOOKS, operate
+from .setting.packages import ask, import_packages
+from .surgery import HOOKS, imported, operate
 from .verdict import Inconclusive
 
 
@@ -47,7 +49,7 @@ class Program:
         """What failed on the way, in the user's lines: ``train.py:12: FileNotFoundError: …``."""
         self.lost_at: dict[str, str] = {}
         """Why a statement was lost, by the file and the row it begins at: ``train.py:10``."""
-        self._code = {file.path: _compiled(file) for file in slice_.files}
+        self._code = {file.path: _compiled(file).code for file in slice_.files}
         self._files = {file.path: file for file in slice_.files}
         self._modules: dict[str, types.ModuleType] = {}
         for file in slice_.files:
@@ -83,6 +85,11 @@ class Program:
         finally:
             sys.path[:], sys.argv[:] = before
         return module
+
+    def prepare(self) -> None:
+        """Import the packages that take long, of those that the lines import: before processes are forked."""
+        for file in self.slice.files:
+            import_packages(name for name in _compiled(file).imports if (0, name) not in file.imports)
 
     def module(self, path: str) -> types.ModuleType:
         """A file of the slice as far as the last run has executed it; if it has not come to it, all of it.
@@ -216,6 +223,7 @@ class Program:
             return Anything(f"{'.' * level}{name} lies outside the repository")
         if top == "torchvision":
             _load_torchvision()
+        ask(name, fromlist or ())
         try:
             return __import__(name, globals, locals, fromlist or (), 0)
         except ModuleNotFoundError as error:
@@ -255,10 +263,19 @@ class _Hooks:
         return self._program.missing(said)
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """A file of a slice as code, and what it imports when it is executed."""
+
+    code: types.CodeType
+    imports: list[str]
+
+
 @lru_cache(maxsize=256)
-def _compiled(file: File) -> types.CodeType:
+def _compiled(file: File) -> _Compiled:
     """The code of a file: the same for every run of an experiment, and for the processes forked from it."""
-    return compile(operate(file), file.path, "exec")
+    tree = operate(file)
+    return _Compiled(compile(tree, file.path, "exec"), imported(tree))
 
 
 def _left_out(file: File) -> Callable[[str], Any]:

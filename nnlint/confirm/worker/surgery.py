@@ -29,6 +29,21 @@ def operate(file: File) -> ast.Module:
     return tree
 
 
+def imported(tree: ast.Module) -> list[str]:
+    """The modules that a tree imports when it is executed, and what it asks of each, by absolute names."""
+    found: list[str] = []
+    unread: list[ast.AST] = [tree]
+    while unread:
+        statement = unread.pop(0)
+        if isinstance(statement, ast.Import):
+            found += [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+            found += [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
+        elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            unread[:0] = [each for block in _blocks(statement) for each in block]
+    return found
+
+
 class _Watching(ast.NodeTransformer):
     """Puts a call of the hooks around every watched expression, or in its place.
 

@@ -184,7 +184,7 @@ def drawn_in_processes(job: Job, bench: Bench, asked: Asked, starts: Sequence[St
         Inconclusive: a process came to no end.
     """
     # Here, that it is not compiled in every process anew.
-    Program(job.program, bench)
+    Program(job.program, bench).prepare()
     found: list[Drawn] = []
     for result in bench.each_apart(*(_drawing(job, bench, asked, each) for each in starts)):
         assumptions, stood_in = result.pop("notes")

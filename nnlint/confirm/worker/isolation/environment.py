@@ -69,6 +69,11 @@ def settle_in(folder: str) -> None:
     """Make ``folder`` the working directory and the home of this process."""
     import tempfile
 
-    os.environ.update(dict.fromkeys(HOMES, folder))
+    make_home(folder)
     tempfile.tempdir = None
     os.chdir(folder)
+
+
+def make_home(folder: str) -> None:
+    """Let libraries keep things in ``folder`` only."""
+    os.environ.update(dict.fromkeys(HOMES, folder))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from .. import kinds
+from ..setting.packages import asked, import_packages
 from ..setting.torchvision_operators import load_torchvision
 
 
@@ -29,17 +30,19 @@ _hopeless: set[str] = set()
 
 
 def loaded() -> list[str]:
-    """The slow modules that this process has imported."""
-    return [name for name in SLOW if name in sys.modules]
+    """The slow modules that this process has imported, and what the user's lines have asked of large packages."""
+    return [*(name for name in SLOW if name in sys.modules), *asked()]
 
 
 def load(names: Iterable[str] = SLOW) -> None:
     """Import slow modules, as far as they are there."""
+    names = list(names)
     missing = [name for name in names if name in SLOW and name not in sys.modules]
     for name in missing:
         # What is wrong with a module is for the experiment to say that needs it.
         with suppress(Exception):
             SLOW[name]()
+    import_packages(names)
     if missing:
         settle()
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import kinds
 from ..isolation import namespaces
+from ..isolation.environment import make_home
 from . import warmth
 from .apart import Fork
 from .bounds import Bounds
@@ -88,6 +89,8 @@ class Zygote:
     ) -> None:
         self._version = version
         self._sender = sender
+        # Packages that were installed for the user alone have been found by now.
+        make_home(start["folder"])
         warmth.load_everywhere()
         warmth.settle()
         with Watch(start["folder"], "any", spaces, sender).run(_inspection, INSPECTION) as (found, why):

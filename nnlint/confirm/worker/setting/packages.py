@@ -1,0 +1,51 @@
+"""Installed packages that take long to import, and that many scripts do: where it can be, that is done once."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+
+LARGE = frozenset(
+    "PIL albumentations cv2 h5py imageio kornia librosa matplotlib nltk numpy pandas scipy seaborn skimage sklearn"
+    " tensorboard tensorboardX timm torch torchaudio torchtext tqdm transformers yaml".split()
+)
+"""Packages whose names nobody gives to modules of their own, and that loaders of torch find imported when they fork."""
+
+_asked: dict[str, None] = {}
+
+
+def is_large(name: str) -> bool:
+    """Whether a module is of one of :data:`LARGE`."""
+    return name.partition(".")[0] in LARGE
+
+
+def asked() -> list[str]:
+    """What the user's lines have asked of :data:`LARGE`, in this process or before it was forked."""
+    return list(_asked)
+
+
+def ask(name: str, parts: Iterable[str] = ()) -> None:
+    """Take down that the user's lines import a module, or parts of it."""
+    if is_large(name):
+        _asked.update(dict.fromkeys((name, *(f"{name}.{part}" for part in parts if part != "*"))))
+
+
+def import_packages(names: Iterable[str]) -> None:
+    """Import what is asked of :data:`LARGE`: modules, or what there is in them.
+
+    What fails is for the lines to say that ask for it.
+    """
+    before = len(sys.modules)
+    for name in filter(is_large, names):
+        _asked.setdefault(name)
+        around, _, part = name.rpartition(".")
+        # Some packages import what is in them when they are asked for it.
+        with suppress(Exception):
+            if name not in sys.modules and not (around in sys.modules and hasattr(sys.modules[around], part)):
+                importlib.import_module(name)
+    if len(sys.modules) > before:
+        # That the garbage collector of forked processes does not touch, and so copy, what they share.
+        gc.freeze()
