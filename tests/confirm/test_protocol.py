@@ -146,3 +146,30 @@ def test_a_repair_flips_the_verdict(
     before = repaired(path, code, {})
     after = repaired(path, code, {f"{mistaken[0]}  # first": healthy[0], f"{mistaken[1]}  # last": healthy[1]})
     assert (before["outcome"], after["outcome"]) == ("confirmed", "refuted"), (before["summary"], after["summary"])
+
+
+def test_what_is_not_given_is_no_open_file_and_no_endless_list(tmp_path: Path, repaired: Repaired) -> None:
+    """A stand-in is a number where one is asked for: as a path that of stderr, which would be read, and closed."""
+    path = tmp_path / "train.py"
+    path.write_text(
+        "import argparse\nimport sys\n\nimport numpy as np\nimport torch\nfrom torch import nn\n"
+        "from torch.utils.data import DataLoader, TensorDataset\n\n"
+        "parser = argparse.ArgumentParser()\nparser.add_argument('--names', required=True)\n"
+        "parser.add_argument('--weights', required=True)\nargs = parser.parse_args()\n"
+        "try:\n    with open(args.names) as file:\n        names = file.read().split()\n"
+        "except FileNotFoundError:\n    names = ['cat', 'dog']\n\n"
+        "x, y = torch.randn(64, 8), torch.randint(0, 2, (64,))\n"
+        "train_loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)\n"
+        "test_loader = DataLoader(TensorDataset(x, y), batch_size=8)\n"
+        "model = nn.Linear(8, len(names))\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "for epoch in range(3):\n    for inputs, labels in train_loader:\n        optimizer.zero_grad()\n"
+        "        loss = nn.functional.cross_entropy(model(inputs), labels)\n        loss.backward()\n"
+        "        optimizer.step()\n"
+        "correct = 0\nmodel.eval()\n"
+        "for inputs, labels in test_loader:\n    print('testing', file=sys.stderr, flush=True)\n"
+        "    right = model(inputs).argmax(1) == labels\n"
+        "    correct += np.sum(np.logical_and(args.weights, right.numpy()))\n"
+    )
+    found = repaired(path, "NN213", {})
+    assert found["outcome"] == "confirmed", found
+    assert "train.py:14: FileNotFoundError: No such file or directory: 'names'" in str(found["assumptions"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import functools
 import inspect
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -33,6 +36,7 @@ def instruments(run: Rehearsal) -> Iterator[None]:
                 setattr(owner, name, make(original))
 
         _options(run, replace)
+        _files(replace)
         replace(sys, "exit", lambda original: _no_exit)
         _optimizers(run, replace, stack)
         _modules(run, replace)
@@ -66,6 +70,24 @@ def _options(run: Rehearsal, replace: Replace) -> None:
         return parse_known_args
 
     replace(argparse.ArgumentParser, "parse_known_args", parse)
+
+
+def _files(replace: Replace) -> None:
+    """What nobody gives is a path where one is due: as it is a number too, it would be that of an open file."""
+
+    def with_paths(original: Any) -> Any:
+        def path(value: Any) -> Any:
+            return os.fspath(value) if isinstance(value, StandIn) else value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return original(*map(path, args), **{name: path(value) for name, value in kwargs.items()})
+
+        return call
+
+    for owner, name in ((builtins, "open"), (io, "open")):
+        replace(owner, name, with_paths)
+    for name in ("access", "chdir", "close", "listdir", "lstat", "open", "scandir", "stat", "truncate", "utime"):
+        replace(os, name, with_paths)
 
 
 def _optimizers(run: Rehearsal, replace: Replace, stack: ExitStack) -> None:

@@ -297,6 +297,15 @@ class StandIn:
 
     __int__ = __index__
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        import numpy
+
+        # Without this numpy would take it for a list of lists of lists, for ever.
+        return numpy.asarray(float(self), dtype)
+
+    def __fspath__(self) -> str:
+        return re.sub(r"[^\w.-]+", "_", self._name) or "missing"
+
     def __float__(self) -> float:
         return float(self._inside)
 
