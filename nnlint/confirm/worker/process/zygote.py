@@ -119,8 +119,6 @@ class Zygote:
             warmth.load()
         while (message := self._sender.next()) is not None:
             self._answer(message, say)
-            warmth.load_kind(message["kind"])
-            warmth.load(self._wanted)
             warmth.load_kinds(self._sender.waiting)
 
     def _answer(self, message: Mapping[str, Any], say: Say) -> None:
@@ -135,6 +133,8 @@ class Zygote:
             return {**result, "loaded": [*warmth.loaded(), *apart.loaded]}
 
         begin = time.perf_counter()
+        warmth.load_kind(message["kind"])
+        warmth.load(self._wanted)
         with self._watch.run(work, bounds) as (found, why):
             seconds = time.perf_counter() - begin
             result = inconclusive_answer(why) if found is None else found
