@@ -15,6 +15,7 @@ from nnlint.confirm.worker.anything import is_missing
 from nnlint.confirm.worker.bench import Bench
 from nnlint.confirm.worker.job import parse_job
 from nnlint.confirm.worker.program import Enough, Program
+from nnlint.confirm.worker.setting import packages
 from nnlint.confirm.worker.verdict import Inconclusive
 from nnlint.experiment import Plan, WatchedSpan
 from tests.confirm.test_slice import Write, place, script
@@ -150,3 +151,16 @@ def test_a_break_can_be_called_off(script: Write, make: Make) -> None:
     assert program.run().rounds == [0, 1]
     program.see["seen"] = lambda value: not value
     assert program.run().rounds == [0, 1, 2, 3]
+
+
+def test_large_packages_of_the_project_itself_are_not_imported_ahead(
+    script: Write, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be installed as well, as their developers do, but they are the lines themselves."""
+    monkeypatch.setattr(packages, "_asked", {})
+    script("timm/__init__.py", "")
+    train = script("train.py", "import timm\nimport timm.nowhere\nimport yaml.nowhere\nresult = timm, yaml\n")
+    program = make(train, "import timm\n", "import timm.nowhere", "import yaml.nowhere", "result")
+    program.prepare()
+    program.run()
+    assert packages.asked() == ["yaml.nowhere"]

@@ -16,7 +16,7 @@ from .anything import Anything, is_missing, reason
 from .bench import Bench
 from .job import File, Slice
 from .reason import of_error
-from .setting.packages import ask, import_packages
+from .setting.packages import ask, import_packages, own_packages
 from .surgery import HOOKS, imported, operate
 from .verdict import Inconclusive
 
@@ -52,6 +52,8 @@ class Program:
         self._code = {file.path: _compiled(file).code for file in slice_.files}
         self._files = {file.path: file for file in slice_.files}
         self._modules: dict[str, types.ModuleType] = {}
+        self._own = own_packages(slice_.root, os.path.dirname(slice_.path))
+        """The packages that are the project's: installed or not, they are the user's lines."""
         for file in slice_.files:
             lines = file.text.splitlines(keepends=True)
             linecache.cache[file.path] = (len(file.text), None, lines, file.path)
@@ -88,8 +90,8 @@ class Program:
 
     def prepare(self) -> None:
         """Import the packages that take long, of those that the lines import: before processes are forked."""
-        for file in self.slice.files:
-            import_packages(name for name in _compiled(file).imports if (0, name) not in file.imports)
+        names = (name for file in self.slice.files for name in _compiled(file).imports)
+        import_packages(name for name in names if name.partition(".")[0] not in self._own)
 
     def module(self, path: str) -> types.ModuleType:
         """A file of the slice as far as the last run has executed it; if it has not come to it, all of it.
@@ -223,7 +225,8 @@ class Program:
             return Anything(f"{'.' * level}{name} lies outside the repository")
         if top == "torchvision":
             _load_torchvision()
-        ask(name, fromlist or ())
+        if top not in self._own:
+            ask(name, fromlist or ())
         try:
             return __import__(name, globals, locals, fromlist or (), 0)
         except ModuleNotFoundError as error:

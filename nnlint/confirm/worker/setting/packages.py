@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 
 LARGE = frozenset(
     "PIL albumentations cv2 h5py imageio kornia librosa matplotlib nltk numpy pandas scipy seaborn skimage sklearn"
@@ -20,6 +22,15 @@ _asked: dict[str, None] = {}
 def is_large(name: str) -> bool:
     """Whether a module is of one of :data:`LARGE`."""
     return name.partition(".")[0] in LARGE
+
+
+@lru_cache(maxsize=256)
+def own_packages(*folders: str) -> frozenset[str]:
+    """Those of :data:`LARGE` that lie in one of the folders of a project, or in its ``src``."""
+    places = [os.path.join(folder, *inner, "") for folder in folders for inner in ((), ("src",))]
+    return frozenset(
+        name for name in LARGE if any(os.path.exists(f"{place}{name}{end}") for place in places for end in ("", ".py"))
+    )
 
 
 def asked() -> list[str]:
