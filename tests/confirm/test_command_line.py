@@ -40,3 +40,13 @@ def test_the_subcommand_that_a_finding_is_about_is_given(bench: Bench) -> None:
     arguments = parsed(bench, command="test")
     assert (arguments.command, arguments.weights) == ("test", "best.pt")
     assert bench.assumptions == ["the subcommand test"]
+
+
+def test_what_is_insisted_on_is_called_as_the_user_calls_it(bench: Bench) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-net", required=True)
+    parser.add_argument("-o", "--out", required=True)
+    parser.add_argument("data")
+    with without_arguments(bench, {}):
+        parser.parse_args()
+    assert bench.stood_in == [f"the required argument {name}, which is not given" for name in ("-net", "--out", "data")]

@@ -170,6 +170,17 @@ def test_other_modules_keep_the_true_datetime(write: Write, laboratory: Laborato
     assert not found["assumptions"]
 
 
+def test_an_argument_that_decides_what_is_built(write: Write, laboratory: Laboratory) -> None:
+    script = (
+        "import argparse\n\nimport torch\nfrom torch import nn\n\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('-net', required=True)\nargs = parser.parse_args()\n"
+        "if args.net == 'small':\n    model = nn.Linear(4, 2)\n" + TRAINING
+    )
+    found = answer(write("train.py", script), "NN201", laboratory)
+    assert found["outcome"] == "inconclusive"
+    assert str(found["summary"]).endswith(" was not reached: the required argument -net, which is not given")
+
+
 def test_a_seed_that_fails(write: Write, laboratory: Laboratory) -> None:
     script = (
         "import json\n\nimport numpy as np\nimport torch\nfrom torch import nn\n\n"

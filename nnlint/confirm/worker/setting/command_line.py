@@ -53,7 +53,9 @@ def _subcommands(parser: argparse.ArgumentParser, options: Mapping[str, Any], be
 
 
 def _relax(action: argparse.Action, bench: Bench) -> None:
-    name = next((text for text in action.option_strings if text.startswith("--")), action.metavar or action.dest)
+    # The long name of an option, its short one, or what else it is called.
+    options = sorted(action.option_strings, key=lambda text: not text.startswith("--"))
+    name = (*options, action.metavar or action.dest)[0]
     action.required = False
     if not action.option_strings:
         action.nargs = "?"
