@@ -22,6 +22,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in kept:
         del sys.modules[name]
     monkeypatch.setattr(packages, "_asked", {})
+    monkeypatch.setattr(packages, "_hopeless", set())
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     for name in [name for name in sys.modules if name.partition(".")[0] in (PACKAGE, "mine")]:
@@ -53,6 +54,9 @@ def test_a_package_that_cannot_be_imported_is_left_to_the_lines_that_ask_for_it(
     (site / f"{PACKAGE}.py").write_text("raise OSError('libyaml.so: cannot open shared object file')\n")
     packages.import_packages([PACKAGE])
     assert PACKAGE not in sys.modules
+    (site / f"{PACKAGE}.py").write_text("")
+    packages.import_packages([f"{PACKAGE}.part"])
+    assert PACKAGE not in sys.modules, "it is not tried again"
 
 
 def test_what_the_lines_import_is_known_afterwards(site: Path) -> None:

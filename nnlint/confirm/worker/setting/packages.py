@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import lru_cache
 
 LARGE = frozenset(
@@ -17,6 +16,9 @@ LARGE = frozenset(
 """Packages whose names nobody gives to modules of their own, and that loaders of torch find imported when they fork."""
 
 _asked: dict[str, None] = {}
+
+_hopeless: set[str] = set()
+"""What could not be imported, and is not tried again: to look for what is not there takes its time too."""
 
 
 def is_large(name: str) -> bool:
@@ -52,11 +54,16 @@ def import_packages(names: Iterable[str]) -> None:
     before = len(sys.modules)
     for name in filter(is_large, names):
         _asked.setdefault(name)
+        package = name.partition(".")[0]
+        if name in sys.modules or name in _hopeless or package in _hopeless:
+            continue
         around, _, part = name.rpartition(".")
-        # Some packages import what is in them when they are asked for it.
-        with suppress(Exception):
-            if name not in sys.modules and not (around in sys.modules and hasattr(sys.modules[around], part)):
+        try:
+            # Some packages import what is in them when they are asked for it.
+            if not (around in sys.modules and hasattr(sys.modules[around], part)):
                 importlib.import_module(name)
+        except Exception:
+            _hopeless.add(name if package in sys.modules else package)
     if len(sys.modules) > before:
         # That the garbage collector of forked processes does not touch, and so copy, what they share.
         gc.freeze()
