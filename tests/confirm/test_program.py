@@ -164,3 +164,24 @@ def test_large_packages_of_the_project_itself_are_not_imported_ahead(
     program.prepare()
     program.run()
     assert packages.asked() == ["yaml.nowhere"]
+
+
+def test_a_missing_value_is_no_path_and_says_why(script: Write, make: Make) -> None:
+    train = script(
+        "train.py",
+        """
+        import os
+        path = load()
+        exists = os.path.exists(path)
+        try:
+            text = open(path).read()
+        except FileNotFoundError:
+            text = "by default"
+        size = len(os.listdir(path))
+        result = exists, text, size
+        """,
+    )
+    program = make(train, "result")
+    module = program.run()
+    assert module.exists is False
+    assert program.losses[-1] == "train.py:8: FileNotFoundError: train.py:2: name 'load' is not defined"

@@ -60,6 +60,10 @@ class Anything:
     def __contains__(self, item: object) -> bool:
         return False
 
+    def __fspath__(self) -> str:
+        """Raises: FileNotFoundError: there is no such path, and why."""
+        raise FileNotFoundError(reason(self))
+
     def __enter__(self) -> Any:
         return self
 
