@@ -22,6 +22,7 @@ Verdicts = Callable[[Path], Mapping[tuple[str, int, str], str]]
         ("regression.py", "torch.clamp(loss, max=100.0)", "loss"),
         ("digits.py", "torch.minimum(losses, torch.full_like(losses, ceiling))", "losses"),
         ("digits.py", "torch.full_like(losses, ceiling)", "torch.full_like(losses, float('inf'))"),
+        ("prices.py", "torch.clamp(F.mse_loss(model(x), y), max=1.0)", "F.mse_loss(model(x), y)"),
     ],
 )
 def test_mended_bounds_are_refuted(repaired: Repaired, fixture: str, bound: str, repair: str) -> None:
@@ -121,6 +122,65 @@ def test_what_meets_a_number_takes_the_shape_that_is_wanted_then(verdicts: Verdi
             optimizer.step()
     """
     assert outcomes(verdicts, tmp_path, text) == ["confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        ("nn.LSTM(6, 4, batch_first=True, proj_size=1)", "(5, 7, 6)"),
+        ("nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 1))", "(5, 2, 32, 32)"),
+        ("nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(8 * 7, 1))", "(5, 7)"),
+    ],
+)
+def test_missing_data_have_the_shape_that_the_model_accepts(
+    repaired: Repaired, tmp_path: Path, model: str, shape: str
+) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(MISSING.replace("MODEL", model))
+    answer = repaired(path, "NN204", {})
+    assert answer["outcome"] == "confirmed", answer["summary"]
+    assert f"x: made-up numbers of shape {shape}" in answer["stood_in"]  # type: ignore[operator]
+
+
+MISSING = """
+import pickle
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, Dataset, random_split
+
+
+class Stored(Dataset):
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.samples = pickle.load(file)
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        return self.samples[index]
+
+
+def main():
+    data = Stored("samples.pkl")
+    held_out = len(data) // 10
+    train_set, test_set = random_split(data, [len(data) - held_out, held_out])
+    loader = DataLoader(train_set, batch_size=16, shuffle=True)
+    model = MODEL
+    optimizer = torch.optim.Adam(model.parameters())
+    for x, y in loader:
+        output = model(x)
+        output = output[0] if isinstance(output, tuple) else output
+        loss = F.mse_loss(output, y).clamp(max=1.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+main()
+"""
 
 
 AGENT = """

@@ -7,7 +7,8 @@ import linecache
 import os
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -103,6 +104,16 @@ class Program:
             return self._load(path)
         except (Exception, SystemExit) as error:
             raise Inconclusive(self.failed(error)) from error
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Whatever of the user's lines runs meanwhile, no watch sees, and no failure of theirs is written down."""
+        see, losses, lost_at = self.see, self.losses, self.lost_at
+        self.see, self.losses, self.lost_at = {}, [], {}
+        try:
+            yield
+        finally:
+            self.see, self.losses, self.lost_at = see, losses, lost_at
 
     def entry(self) -> Any:
         """What the entry names: a class or a function of the user.

@@ -12,8 +12,8 @@ from typing import Any
 from ..bench import Bench
 from ..building.guessing import BATCH, STEPS
 from ..job import Job
-from ..losses.supply import CLASSES
-from ..losses.teaching import UNKNOWN, Attempt, Bounded, Lesson, Push, Teaching, strength
+from ..losses.supply import CLASSES, UNKNOWN
+from ..losses.teaching import Attempt, Bounded, Lesson, Push, Teaching, strength
 from ..program import Program
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 
@@ -76,7 +76,6 @@ def _running(job: Job, bench: Bench) -> Teaching:
     Raises:
         Inconclusive: none does.
     """
-    widths = [((BATCH, STEPS, width), 32, True, False) for width in _widths(job)]
     other = job.settings["function"] not in ("", job.program.entry)
     program = Program(job.program, bench)
     unknown = ""
@@ -85,8 +84,11 @@ def _running(job: Job, bench: Bench) -> Teaching:
     for alone, present in itertools.product((False, True) if other else (False,), (False, True)):
         tried: list[str] = []
         alike: list[str] = []
-        for shape, side, classes, named in (*SHAPES, *widths)[: FEW if present else None]:
-            lines = Teaching(program, job.settings, Attempt(shape, side, classes, named, present), alone)
+        for attempt in _attempts(job, present):
+            if not attempt.accepted and len(alike) == ALIKE and len(set(alike)) == 1 and alike[0]:
+                # It does not lie in the shapes.
+                continue
+            lines = Teaching(program, job.settings, attempt, alone)
             # Without the bound, for all losses may lie above it.
             lesson = lines.lesson(Push(), bound=False)
             if lesson.reached and lesson.teaches and not lesson.opaque and not lesson.broken:
@@ -99,13 +101,21 @@ def _running(job: Job, bench: Bench) -> Teaching:
             if lesson.opaque and not lesson.broken:
                 unknown = unknown or tried[-1]
                 break
-            if not lesson.supply.tensors or (len(alike) == ALIKE and len(set(alike)) == 1 and alike[0]):
-                # It does not lie in the shapes.
+            if not lesson.supply.tensors:
                 break
         reasons += tried[:1]
     if beside is not None:
         return beside
     raise Inconclusive(unknown or next((each for each in reasons if "NoneType" not in each), reasons[0]))
+
+
+def _attempts(job: Job, present: bool) -> Iterator[Attempt]:
+    """What is tried for what nobody gives: shapes, one after another, then what the models accept."""
+    widths = [((BATCH, STEPS, width), 32, True, False) for width in _widths(job)]
+    for shape, side, classes, named in (*SHAPES, *widths)[: FEW if present else None]:
+        yield Attempt(shape, side, classes, named, present)
+    for classes in (True, False):
+        yield Attempt((BATCH, CLASSES), 32, classes, present=present, accepted=True)
 
 
 def _widths(job: Job) -> list[int]:
@@ -402,8 +412,9 @@ def _note(lesson: Lesson | None, lines: Teaching, bench: Bench) -> None:
     if any(each.name.startswith(UNKNOWN) for each in lesson.supply.tensors):
         reasons = lines.program.losses[: lines.set_up] or lines.program.losses or ["its packages are missing"]
         bench.stand_in(f"what could not be set up: {reasons[0]}")
-    shapes = {each.name: each.demand.shape for each in lesson.supply.tensors if not each.name.startswith(UNKNOWN)}
-    for name, shape in list(shapes.items())[:MOST_NAMES]:
-        bench.stand_in(f"{name}: made-up numbers of shape {shape}")
+    demands = {each.name: each.demand for each in lesson.supply.tensors if not each.name.startswith(UNKNOWN)}
+    for name, demand in list(demands.items())[:MOST_NAMES]:
+        within = " in [0, 1]" if demand.kind == "share" else ""
+        bench.stand_in(f"{name}: made-up numbers{within} of shape {demand.shape}")
     for name, number in lesson.supply.numbers.items():
         bench.assume(f"{name} = {number:g}")

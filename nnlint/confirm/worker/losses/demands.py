@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,10 @@ _SIZES = frozenset(
     "linspace getitem unsqueeze squeeze permute transpose flatten narrow topk interpolate upsample adaptive_avg_pool2d "
     "pad max_pool2d avg_pool2d".split()
 )
+
+_SAME_VALUES = re.compile(r"(Unsafe)?View|Reshape|Squeeze|Unsqueeze|Select|Slice|Permute|Transpose|Expand|Clone|ToCopy|TBackward")
+_SHARES = re.compile(r"Sigmoid|Softmax")
+"""Operations, as torch names them in a graph, that keep values as they are, and that give values in [0, 1]."""
 
 
 def demanded(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], supply: Supply) -> dict[object, Demand | None]:
@@ -90,7 +95,15 @@ def _otherwise(name: str, where: object, given: Mapping[object, Any], supply: Su
         return _factor(where, model, supply)
     if name in ("eq", "ne") and not model.is_floating_point():
         return Demand(tuple(model.shape), "classes", supply.class_count)
-    return Demand(tuple(model.shape)) if batched else None
+    return Demand(tuple(model.shape), _beside(model)) if batched else None
+
+
+def _beside(value: Any) -> str:
+    """What is compared with a tensor holds: shares, if that is what the tensor holds by its last operation."""
+    node = getattr(value, "grad_fn", None)
+    while node is not None and _SAME_VALUES.match(node.name()):
+        node = node.next_functions[0][0]
+    return "share" if node is not None and _SHARES.match(node.name()) else "free"
 
 
 def _factor(where: object, model: Any, supply: Supply) -> Demand:
@@ -172,7 +185,8 @@ def _pair(kind: str, of_target: str) -> Callable[..., dict[object, Demand | None
         where, value = _at(given, 0, "input")
         of, target = _at(given, 1, "target")
         known = next((tuple(each.shape) for each in (value, target) if hasattr(each, "shape")), supply.shape)
-        return {where: Demand(known, kind), of: Demand(known, of_target)}
+        beside = _beside(value) if of_target == "free" else of_target
+        return {where: Demand(known, kind), of: Demand(known, beside)}
 
     return rule
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..anything import is_missing, reason
@@ -18,14 +18,15 @@ from .supply import CLASSES, Supplied
 from .teaching import Attempt, Push, Teaching
 from .wanted import is_result, is_wanted, settled, tensor_of
 
-SHAPES = (
-    ((BATCH, CLASSES), 32, True),
-    ((BATCH, CLASSES, 8, 8), 28, False),
-    ((BATCH, STEPS, CLASSES), 32, True),
-    ((BATCH, 3, 32, 32), 224, False),
-    ((BATCH, 1, 28, 28), 28, True),
+ATTEMPTS = (
+    Attempt((BATCH, CLASSES), 32, True),
+    Attempt((BATCH, CLASSES, 8, 8), 28, False),
+    Attempt((BATCH, STEPS, CLASSES), 32, True),
+    Attempt((BATCH, 3, 32, 32), 224, False),
+    Attempt((BATCH, 1, 28, 28), 28, True),
+    Attempt((BATCH, CLASSES), 32, True, accepted=True),
 )
-"""Shapes for tensors of which nothing is known, sizes for images, and whether labels are classes: one after another."""
+"""What is tried for what nobody gives, one after another."""
 
 NAMED = 6
 """Stand-ins that are named with a verdict."""
@@ -67,10 +68,9 @@ def at_the_watches(
     """
     reasons: list[str] = []
     program = Program(slice_, bench)
-    for shape, side, classes in SHAPES:
+    for attempt in ATTEMPTS:
         reached = Reached()
-        attempt = Attempt(shape, side, classes, named=True, only_results=gradients)
-        lines = Teaching(program, job.settings, attempt, alone=False)
+        lines = Teaching(program, job.settings, replace(attempt, named=True, only_results=gradients), alone=False)
         for name in names:
             program.see[name] = _eye(name, reached, len(names), name in scalars, (instead or {}).get(name))
         lesson = lines.lesson(Push())

@@ -16,6 +16,9 @@ CLASSES = 11
 RESULT = "(…)"
 """What the path of the result of a call has in it."""
 
+UNKNOWN = "…"
+"""The name of what could not be set up; its path goes on with the reason, in a line of its own."""
+
 _NUMBERS = re.compile(
     r"(^|\.)(cfg|config\w*|conf|args?|opts?|options?|hparams|params?|hps?|settings|flags?)(\.|\[)[^(]*$|"
     r"^self\.[^(]*$|(^|[._])(lr|epochs?|steps?|coe?f\w*|lambda\w*|lam|alpha|beta|gamma|rho|eps|tau|temperature|sigma|"
@@ -52,6 +55,7 @@ class Supply:
         named: whether what is named like images or points has their shapes where nothing else tells.
         present: whether what may be missing is there: entries of mappings, attributes that are None at first.
         only_results: whether arguments and batches are data, and only what a call gives begins a graph of gradients.
+        accepted: whether models are given tensors of the shapes that they accept, rather than of ``shape``.
         scale: what free tensors are multiplied with.
         held: values from an earlier run that tensors have instead, by the order in which they are supplied.
     """
@@ -64,6 +68,7 @@ class Supply:
         named: bool = False,
         present: bool = False,
         only_results: bool = False,
+        accepted: bool = False,
         scale: float = 1.0,
         held: dict[int, Any] | None = None,
     ) -> None:
@@ -75,6 +80,7 @@ class Supply:
         self.named = named
         self.present = present
         self.only_results = only_results
+        self.accepted = accepted
         self.scale = scale
         self.batch = BATCH
         self.steps = STEPS
@@ -91,6 +97,18 @@ class Supply:
     def takes_factors_for_granted(self) -> bool:
         """Whether a loss may be larger than it is here only because a factor of it is not known."""
         return bool(self.numbers) or any(each.demand.kind == "ones" for each in self.tensors)
+
+    def mark(self) -> tuple[int, ...]:
+        """How much was supplied until now."""
+        return tuple(map(len, (self.tensors, self.numbers, self.sizes, self.failures)))
+
+    def forget(self, mark: tuple[int, ...]) -> None:
+        """Forget what was supplied after ``mark``: it came to nothing."""
+        tensors, numbers, sizes, failures = mark
+        del self.tensors[tensors:], self.failures[failures:]
+        for known, count in ((self.numbers, numbers), (self.sizes, sizes)):
+            for name in list(known)[count:]:
+                del known[name]
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor of which nothing but its name is known."""

@@ -14,14 +14,13 @@ from ..anything import is_missing
 from ..building.ranks import body_of
 from ..program import Enough, Program
 from ..verdict import Inconclusive
-from .supply import Supply
+from .accepting import Accepting
+from .opened import one_batch, opened
+from .supply import UNKNOWN, Supply
 from .wanted import Wanted, is_wanted, settled
 
 MOST_NODES = 10_000
 """Nodes of a graph that are looked at for its leaves."""
-
-UNKNOWN = "…"
-"""The name of what could not be set up; its path goes on with the reason, in a line of its own."""
 
 _FAILED_FOR_DATA = re.compile(
     r"FileNotFoundError|not installed|NotADirectoryError|PermissionError|ConnectionError|URLError"
@@ -48,6 +47,7 @@ class Attempt:
     named: bool = False
     present: bool = False
     only_results: bool = False
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class Teaching:
         """Failures of the user's lines before the function was entered."""
         self.alone = alone
         """Whether the function around the bound is called by itself, with arguments that nobody gives."""
+        self.accepting = Accepting(program)
 
     def lesson(
         self, push: Push, *, bound: bool = True, probe: float | None = None, share: float | None = None
@@ -145,7 +146,7 @@ class Teaching:
         lesson = Lesson(supply)
         self._watch(lesson, bound, probe, share)
         self.program.bench.seed()
-        with _pushed(push, lesson.parameters), _opened(supply):
+        with _pushed(push, lesson.parameters), opened(supply, self.program.bench), self.accepting.given(supply):
             try:
                 self._go(lesson)
             except Enough:
@@ -206,7 +207,7 @@ class Teaching:
         see.update(operand=operand, clipped=clipped, loss=loss)
         see["holds"] = lambda value: self._decided(lesson, value, outcome=True)
         see["fails"] = lambda value: self._decided(lesson, value, outcome=False)
-        see["batches"] = lambda value: _one_batch(value, lesson.supply)
+        see["batches"] = lambda value: one_batch(value, lesson.supply)
 
     def _decided(self, lesson: Lesson, value: Any, outcome: bool) -> Any:
         """The outcome of a test on the way, where it hangs on what nobody gives."""
@@ -305,72 +306,6 @@ def _instance(cls: Any, lesson: Lesson) -> Any:
         if supply.present and value is None and not name.startswith("_"):
             instance.__dict__[name] = Wanted(f"self.{name}", supply)
     return instance
-
-
-def _one_batch(value: Any, supply: Supply) -> Any:
-    """The first round of a loop over batches; a batch that nobody gives if there is none."""
-    if is_wanted(value):
-        return value
-    try:
-        for batch in value:
-            return [batch]
-    except Exception:
-        pass
-    return Wanted("batches", supply)
-
-
-@contextmanager
-def _opened(supply: Supply) -> Iterator[None]:
-    """Loaders give one batch, one that nobody gives if they have no samples; modules take buffers that nobody gives."""
-    import torch
-    from torch.utils.data import DataLoader
-
-    original = DataLoader.__iter__
-    register = torch.nn.Module.register_buffer
-
-    def register_any(self: Any, name: str, tensor: Any, *args: Any, **kwargs: Any) -> None:
-        if type(tensor) is Wanted:
-            self.__dict__[name] = tensor
-        else:
-            register(self, name, tensor, *args, **kwargs)
-
-    def batches(self: Any) -> Iterator[Any]:
-        self.num_workers = 0
-        return iter(_one_batch(_Batches(original, self), supply))
-
-    DataLoader.__iter__, torch.nn.Module.register_buffer = batches, register_any
-    makers = {name: getattr(torch, name) for name in MAKERS}
-    for name, maker in makers.items():
-        setattr(torch, name, _handing_on(maker))
-    try:
-        yield
-    finally:
-        DataLoader.__iter__, torch.nn.Module.register_buffer = original, register
-        for name, maker in makers.items():
-            setattr(torch, name, maker)
-
-
-MAKERS = ("tensor", "as_tensor", "from_numpy")
-"""Functions that make tensors of arrays."""
-
-
-def _handing_on(maker: Callable[..., Any]) -> Callable[..., Any]:
-    """What nobody gives is a tensor if one is wanted, and need not be made one."""
-
-    def make(value: Any, *args: Any, **kwargs: Any) -> Any:
-        return value if type(value) is Wanted else maker(value, *args, **kwargs)
-
-    return make
-
-
-class _Batches:
-    def __init__(self, iterate: Callable[[Any], Iterator[Any]], loader: Any) -> None:
-        self.iterate, self.loader = iterate, loader
-
-    def __iter__(self) -> Iterator[Any]:
-        if type(self.loader.dataset) is Wanted:
-            raise LookupError
-        return self.iterate(self.loader)
 
 
 # --- gradients -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
+from ..draws.loading import SAMPLES
 from .demands import ARITHMETIC, NUMBER, OPEN, Demand, demanded
-from .supply import RESULT, Supply
+from .supply import RESULT, UNKNOWN, Supply
 
 _SAME = frozenset("to cuda cpu float double half bfloat16 detach clone contiguous type requires_grad_ long int".split())
 """Methods that keep the shape: what they are called on need not be known yet."""
@@ -186,7 +187,9 @@ class Wanted:
         return self._part("[0]")
 
     def __len__(self) -> int:
-        return 1 if self._value is None else len(self._value)
+        if self._value is not None:
+            return len(self._value)
+        return SAMPLES if self._name.startswith(UNKNOWN) else 1
 
     def __bool__(self) -> bool:
         return False if self._value is None else bool(self._value)
@@ -287,7 +290,12 @@ def settled(value: Any) -> Any:
 
 def tensor_of(value: Any, shape: tuple[int, ...]) -> Any:
     """The tensor of a shape that a stand-in becomes if it is nothing yet; itself if it is no stand-in."""
-    return value._become(Demand(shape)) if is_wanted(value) else settled(value)
+    return made_as(value, Demand(shape)) if is_wanted(value) else settled(value)
+
+
+def made_as(value: Any, demand: Demand) -> Any:
+    """The tensor, as demanded, that a stand-in becomes which is nothing yet."""
+    return value._become(demand)
 
 
 def is_result(value: Any) -> bool:
