@@ -43,7 +43,9 @@ _SIZES = frozenset(
     "pad max_pool2d avg_pool2d".split()
 )
 
-_SAME_VALUES = re.compile(r"(Unsafe)?View|Reshape|Squeeze|Unsqueeze|Select|Slice|Permute|Transpose|Expand|Clone|ToCopy|TBackward")
+_SAME_VALUES = re.compile(
+    r"(Unsafe)?View|Reshape|Squeeze|Unsqueeze|Select|Slice|Permute|Transpose|TBackward|Expand|Clone|ToCopy"
+)
 _SHARES = re.compile(r"Sigmoid|Softmax")
 """Operations, as torch names them in a graph, that keep values as they are, and that give values in [0, 1]."""
 
