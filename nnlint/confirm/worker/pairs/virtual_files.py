@@ -8,17 +8,19 @@ from __future__ import annotations
 import builtins
 import glob
 import importlib
+import inspect
 import io
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from ..anything import is_missing
 from ..bench import Bench
+from ..draws.loading import torchvision_datasets
 from .coded_pictures import Stage
 
 ENDINGS = ("png", "jpg", "jpeg", "tif", "bmp", "npy", "JPG", "PNG")
@@ -29,6 +31,9 @@ SAMPLES = "samples: pictures whose pixels tell where they come from"
 FOLDER = "the files of a folder that is not there"
 
 LINES = "the lines of a list that is not there"
+
+OF_PICTURES = ("Cityscapes", "VOCSegmentation", "SBDataset", "OxfordIIITPet")
+"""Data sets of torchvision whose target is a picture too, or may be."""
 
 FILES = 4
 """How many files of each ending there are, and how many lines a list has."""
@@ -89,8 +94,15 @@ def _reading(stage: Stage, bench: Bench) -> Iterator[_Replacement]:
         yield sys.modules["torchvision.transforms"].Normalize, "forward", partial(_normalizing, bench=bench)
     for module, name in READERS:
         if module in sys.modules:
-            yield sys.modules[module], name, partial(_reader, kind=f"{module}.{name}", stage=stage, bench=bench)
+            yield (
+                sys.modules[module],
+                name,
+                partial(_reader, kind=f"{module}.{name}", stage=stage, bench=bench),
+            )
     yield os.path, "join", _joining
+    for kind in torchvision_datasets():
+        if kind.__name__ in OF_PICTURES:
+            yield kind, "__init__", partial(_of_pictures, kind=kind, stage=stage, bench=bench)
 
 
 def _listings(bench: Bench, *, opens: bool) -> Iterator[_Replacement]:
@@ -164,6 +176,27 @@ def _reader(original: Any, kind: str, stage: Stage, bench: Bench) -> Any:
         return stage.picture(f"{kind} gray" if gray else kind, is_target=False)
 
     return read
+
+
+def _of_pictures(original: Any, kind: Any, stage: Stage, bench: Bench) -> Any:
+    """A data set of torchvision whose files are not there shows what is on the stage, through its own transforms."""
+
+    @wraps(original)
+    def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            original(self, *args, **kwargs)
+        except Exception:
+            given = inspect.signature(original).bind(self, *args, **kwargs).arguments
+            transforms = [given.get(name) for name in ("transforms", "transform", "target_transform")]
+            importlib.import_module("torchvision.datasets.vision").VisionDataset.__init__(self, None, *transforms)
+            self.__class__ = type(kind.__name__, (kind,), {"__getitem__": shown, "__len__": lambda _: FILES})
+            bench.stand_in(SAMPLES)
+
+    def shown(self: Any, index: int) -> Any:
+        pair = stage.picture("pil", is_target=False), stage.picture("pil", is_target=True)
+        return pair if self.transforms is None else self.transforms(*pair)
+
+    return initialize
 
 
 def _joining(original: Any) -> Any:
