@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nnlint.evidence.leaves import leaves
+from nnlint.evidence.leaves import by_default, is_length, leaves
 from nnlint.evidence.rates import PLATEAU
 from nnlint.evidence.rounds import (
     Conditions,
@@ -19,8 +19,9 @@ from nnlint.evidence.rounds import (
     outcome,
     stepped,
 )
+from nnlint.symbolic.loops import innermost_source
 from nnlint.symbolic.trace import Build, Event, Run, SchedulerStep, Step
-from nnlint.symbolic.values import Carried, Index, Loop, Object
+from nnlint.symbolic.values import Carried, Index, Loop, Object, Unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +61,15 @@ def steppings(run: Run) -> Iterator[Stepping]:
                 )
 
 
+def _is_one_batch(loop: Loop) -> bool:
+    """Whether a loop over batches has one round: a batch is as large as the data set."""
+    loader = innermost_source(loop.iterates or Unknown())
+    if not isinstance(loader, Object) or loader.kind != "loader":
+        return False
+    size = by_default(loader.arguments.get(1, "batch_size"))
+    return size is not None and is_length(size)
+
+
 def _by_scheduler(events: Sequence[Event]) -> dict[int, list[SchedulerStep]]:
     """The steps of each scheduler, by its identity."""
     groups: dict[int, list[SchedulerStep]] = {}
@@ -75,6 +85,8 @@ def _pace(step: SchedulerStep, epochs: Loop, training: Conditions) -> Literal["b
     inner = inner_loops(step, epochs)
     in_batches = any(loop.kind == Loop.BATCHES for loop in inner)
     if step.argument is not None or len(stepped(step)) != 1 or (inner and not in_batches):
+        return None
+    if any(_is_one_batch(loop) for loop in inner):
         return None
     for condition in step.context.conditions:
         if is_presumed(condition, step, training) or outcome(condition.test, {}) == condition.outcome:

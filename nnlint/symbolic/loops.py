@@ -119,7 +119,7 @@ def length(executor: Executor, value: Value) -> Value:
         known: Value = Symbol(f"len({name})" if name else "", of=value)
         if isinstance(value, Tensor) or (isinstance(value, Unknown) and value.shape is not None):
             known = shape_of(value).size(0)
-        elif isinstance(value, Object) and value.children and value.kind != "optimizer":
+        elif isinstance(value, Object) and value.children and value.kind not in ("optimizer", "dataset"):
             known = Const(len(value.children))
         executor.lengths[id(value)] = (value, known)
     return executor.lengths[id(value)][1]
