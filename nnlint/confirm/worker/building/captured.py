@@ -36,8 +36,16 @@ class Calls:
         return Prepared(module.forward, module, given, {}, _batch(args), bench)
 
     def newest(self, name: str) -> Any:
-        """The module of a class that was built last; None if none was."""
-        return next((module for module in reversed(self.built) if type(module).__name__ == name), None)
+        """The module of a class that was built last; None if none was, or only with sizes counted in missing data."""
+        found = (module for module in reversed(self.built) if type(module).__name__ == name)
+        return next((module for module in found if not any(map(_is_empty, module.parameters()))), None)
+
+
+def _is_empty(parameter: Any) -> bool:
+    """Whether a parameter has no elements; one that is not made yet may have."""
+    import torch
+
+    return not isinstance(parameter, torch.nn.parameter.UninitializedParameter) and parameter.numel() == 0
 
 
 @contextmanager

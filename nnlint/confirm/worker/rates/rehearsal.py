@@ -36,13 +36,14 @@ class Round:
     """One round of the loop that the rate goes through: mostly an epoch.
 
     ``rates`` are those at the steps of the optimizer, the highest of its groups each time, and ``counts`` the steps
-    that the scheduler says it has made by then, -1 where there is none; ``left_with`` is the rate at the end of the
-    round, and ``stepped`` how often the scheduler was stepped, by where.
+    that the scheduler says it has made by then, -1 where there is none; ``entered_with`` and ``left_with`` are those
+    at the beginning and at the end of the round, and ``stepped`` how often the scheduler was stepped, by where.
     """
 
     number: Any
     rates: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    entered_with: float = float("nan")
     left_with: float = float("nan")
     stepped: dict[str, int] = field(default_factory=dict)
 
@@ -181,9 +182,7 @@ class Rehearsal:
         if not last and not self.unbegun:
             raise Inconclusive(self._why("the loop over the epochs goes round not once"))
         if last and not any(each.rates for each in self.rounds):
-            if self._watches("trained"):
-                raise Inconclusive(self._why("the optimizer is not stepped on the way"))
-            self.bench.assume("training goes on in every epoch, with the rate that the epoch ends with")
+            self._presume_training()
         return Course(
             rounds=self.rounds[:last],
             beyond=self.rounds[last:],
@@ -194,6 +193,22 @@ class Rehearsal:
             samples=self.samples,
             batches=self.known_batches or (self.batches if self.assumed_batches else None),
         )
+
+    def _presume_training(self) -> None:
+        """Take a step for granted in every epoch where none was seen.
+
+        Raises:
+            Inconclusive: it cannot be the number of samples that kept the optimizer from being stepped.
+        """
+        if not self._watches("trained"):
+            self.bench.assume("training goes on in every epoch, with the rate that the epoch ends with")
+        elif self.assumed_batches and not self._watches("stepped in a batch"):
+            # Fewer samples were assumed than a batch has.
+            self.bench.assume("training goes on in every epoch, with the rate that the epoch begins with")
+            for each in self.rounds:
+                each.rates.append(each.entered_with)
+        else:
+            raise Inconclusive(self._why("the optimizer is not stepped on the way"))
 
     def _why(self, what: str) -> str:
         missing = self.program.why_missing()
@@ -401,6 +416,8 @@ class Rehearsal:
             for group, rate in zip(self.optimizer.param_groups, self.first_rates):
                 group["lr"] = rate
         self.rounds.append(Round(number))
+        if self.optimizer is not None:
+            self.rounds[-1].entered_with = self._rate()
 
     def _close(self) -> None:
         """Write down what the last round ends with."""
