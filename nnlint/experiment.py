@@ -45,6 +45,7 @@ class Experiment:
             all, cut down to what leads to the anchors.
         settings: what the kind is told beyond that.
         mended: whether the slice is also cut from the text with the finding's fix applied, to compare the two.
+        scripted: whether the slice is also cut from a script on, where the reading of one led to the same finding.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Experiment:
     entry: Place | None = None
     settings: Mapping[str, Json] = field(default_factory=dict)
     mended: bool = False
+    scripted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Plan:
 
     ``filename`` is the file that is run: the one that defines the ``entry``, the dotted name of a class or function, or
     with an empty ``entry`` the script whose reading led to the finding. Anchors and watches may lie in other files.
-    ``root`` is the folder of the repository that imports may reach, and ``mend`` the fix to compare with.
+    ``root`` is the folder of the repository that imports may reach, and ``mend`` the fix to compare with. ``script`` is
+    the plan of the same finding that the reading of a script led to, if the experiment is to be ``scripted``.
     """
 
     kind: str
@@ -81,3 +84,5 @@ class Plan:
     entry: str = ""
     settings: Mapping[str, Json] = field(default_factory=dict)
     mend: TextFix | None = None
+    scripted: bool = False
+    script: Plan | None = None

@@ -251,12 +251,16 @@ def _order(diagnostic: Diagnostic) -> tuple[str, int, int, str, str]:
 
 def _strongest(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """Of the findings of one code in one place, reached from several files, the best founded."""
-    best: dict[object, Diagnostic] = {}
+    groups: dict[object, list[Diagnostic]] = {}
     for diagnostic in diagnostics:
-        place = (diagnostic.code, diagnostic.location)
-        if place not in best or _rank(diagnostic) < _rank(best[place]):
-            best[place] = diagnostic
-    return iter(best.values())
+        groups.setdefault((diagnostic.code, diagnostic.location), []).append(diagnostic)
+    for group in groups.values():
+        best = min(group, key=_rank)
+        if best.plan is not None and best.plan.scripted and best.plan.entry:
+            plans = (each.plan for each in sorted(group, key=_rank))
+            script = next((each for each in plans if each is not None and not each.entry), None)
+            best = replace(best, plan=replace(best.plan, script=script))
+        yield best
 
 
 def _rank(diagnostic: Diagnostic) -> tuple[int, int, str, bool, str]:

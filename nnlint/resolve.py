@@ -134,6 +134,7 @@ def _plan(experiment: Experiment, fix: TextFix | None, sites: _Sites, script: Sc
         entry="" if entry is None else _dotted_name(entry, sites),
         settings=experiment.settings,
         mend=fix if experiment.mended else None,
+        scripted=experiment.scripted,
     )
 
 

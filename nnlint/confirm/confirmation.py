@@ -69,6 +69,7 @@ def _job(number: int, plan: Plan, texts: Mapping[Path, str]) -> dict[str, Json] 
     try:
         program = cut(plan, texts)
         mended = None if plan.mend is None else cut(plan, texts, mended=True)
+        script = None if plan.script is None else _script(plan.script, texts)
         settings = {**plan.settings, "constructions": constructions(plan, texts)}
     except CannotCut as reason:
         return Verdict(Outcome.INCONCLUSIVE, str(reason), plan.kind)
@@ -81,8 +82,16 @@ def _job(number: int, plan: Plan, texts: Mapping[Path, str]) -> dict[str, Json] 
         "kind": plan.kind,
         "program": program,
         "mended": mended,
+        "script": script,
         "settings": settings,
     }
+
+
+def _script(plan: Plan, texts: Mapping[Path, str]) -> dict[str, Json] | None:
+    try:
+        return cut(plan, texts)
+    except CannotCut:
+        return None
 
 
 def _verdict(kind: str, answer: Mapping[str, Json]) -> Verdict:

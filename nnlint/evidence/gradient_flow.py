@@ -44,6 +44,7 @@ def gradient_flow(run: Run, bound: Bound, event: Event, path: tuple[cst.CSTNode,
             "file": str(bound.place.source.path),
             "function": dotted(path),
         },
+        scripted=True,
     )
 
 

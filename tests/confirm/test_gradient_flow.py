@@ -215,7 +215,10 @@ def test_what_the_lines_have_an_answer_to_is_none(repaired: Repaired, tmp_path: 
     ("given", "said"),
     [
         ("criterion", "criterion(…): which values that takes is not known"),
-        ("__import__('lpips_').Loss()", "Loss(…)(…), which could not be had: the package lpips_ is not installed"),
+        (
+            "__import__('lpips_').Loss()",
+            "lpips_.Loss(…)(…), which could not be had: the package lpips_ is not installed",
+        ),
     ],
 )
 def test_a_loss_out_of_sight_is_named(repaired: Repaired, tmp_path: Path, given: str, said: str) -> None:

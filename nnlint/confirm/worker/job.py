@@ -53,20 +53,19 @@ class Slice:
 
 @dataclass(frozen=True)
 class Job:
-    """What to run (as it is, and with the fix applied), the kind of experiment, and what the kind is told beyond."""
+    """What to run (as it is, with the fix applied, from a script on), and what the kind is told beyond."""
 
     kind: str
     program: Slice
     mended: Slice | None
+    script: Slice | None
     settings: dict[str, Any]
 
 
 def parse_job(data: dict[str, Any]) -> Job:
     """A job from its JSON form."""
-    mended = data.get("mended")
-    return Job(
-        data["kind"], parse_slice(data["program"]), None if mended is None else parse_slice(mended), data["settings"]
-    )
+    mended, script = (None if data.get(name) is None else parse_slice(data[name]) for name in ("mended", "script"))
+    return Job(data["kind"], parse_slice(data["program"]), mended, script, data["settings"])
 
 
 def parse_slice(data: dict[str, Any]) -> Slice:

@@ -38,10 +38,10 @@ class Program:
         self.bench = bench
         self.see: dict[str, Callable[[Any], Any]] = {}
         self.supply: dict[str, Callable[[], Any]] = {}
-        self.missing: Callable[[str], Any] = Anything
-        """What stands for a value that could not be had; it is told the reason."""
-        self.skipped: Callable[[str], Any] = Anything
-        """What stands for a name that a statement would have bound, had it been reached; it is told the reason."""
+        self.missing: Callable[[str, str], Any] = _missing
+        """What stands for a value that could not be had; it is told the reason, and the name that it is bound to."""
+        self.skipped: Callable[[str, str], Any] = _missing
+        """What stands for a name that a statement would have bound, had it been reached; it is told the same."""
         self.builtins: dict[str, Any] = {}
         """What the user's lines find in the place of functions of Python's own."""
         self.replaced: dict[str, types.ModuleType] = {}
@@ -245,7 +245,7 @@ class Program:
             if missing != top:
                 raise
             self.bench.stand_in(f"the package {top}, which is not installed")
-            return self.missing(f"the package {top} is not installed")
+            return self.missing(f"the package {top} is not installed", top)
 
 
 class _Hooks:
@@ -264,9 +264,11 @@ class _Hooks:
         return Anything(f"{name} was left out") if source is None else source()
 
     def skipped(self, row: int, name: str) -> Any:
-        return self._program.skipped(f"{os.path.basename(self._file.path)}:{row}: {name} is given no value here")
+        place = f"{os.path.basename(self._file.path)}:{row}"
+        why = self._program.lost_at.get(place, f"{place}: {name} is given no value here")
+        return self._program.skipped(why, name)
 
-    def lost(self, row: int, error: BaseException) -> Any:
+    def lost(self, row: int, error: BaseException, name: str = "") -> Any:
         if isinstance(error, NameError) and not self._program.losses:
             said = f"{os.path.basename(self._file.path)}:{row}: {error}"
         else:
@@ -274,7 +276,11 @@ class _Hooks:
         if said not in self._program.losses:
             self._program.losses.append(said)
         self._program.lost_at.setdefault(f"{os.path.basename(self._file.path)}:{row}", said)
-        return self._program.missing(said)
+        return self._program.missing(said, name)
+
+
+def _missing(why: str, name: str) -> Any:
+    return Anything(why)
 
 
 @dataclass(frozen=True)

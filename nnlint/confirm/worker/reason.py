@@ -22,6 +22,10 @@ NO_MEMORY = re.compile(r"can't allocate memory|out of memory|Unable to allocate|
 """What torch and numpy say when the system gives them no memory."""
 
 
+class Unavailable(Exception):
+    """Something is asked of a value that could not be had; what it says is why it could not, place and all."""
+
+
 def of_error(error: BaseException, paths: Collection[str], memory: int | None = None) -> str:
     """An error in words: ``train.py:12: FileNotFoundError: No such file or directory: 'data/train.csv'``.
 
@@ -36,6 +40,8 @@ def of_error(error: BaseException, paths: Collection[str], memory: int | None = 
         return f"{place}ends the program (exit status {_status(error)})"
     if isinstance(error, MemoryError) or (type(error) is RuntimeError and NO_MEMORY.search(str(error))):
         return place + (needs_memory(memory) if memory is not None else "needs more memory than it is given")
+    if isinstance(error, Unavailable):
+        return str(error)
     if type(error).__name__ == "Refused":
         return place + _first_sentence(str(error))
     return place + _told(error, path, row)

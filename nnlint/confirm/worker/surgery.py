@@ -186,14 +186,25 @@ def _bearing(body: list[ast.stmt]) -> list[ast.stmt]:
     """The statements of an initializer, each made to bear failures, in nested blocks too."""
     result: list[ast.stmt] = []
     for statement in body:
-        if isinstance(statement, _Simple) and not _calls_super(statement):
-            result.append(_tolerant(statement))
+        if isinstance(statement, _Simple):
+            result.append(statement if _calls_super(statement) else _tolerant(statement))
+        elif isinstance(statement, (ast.With, ast.For, ast.While, ast.If)):
+            targets = list(_targets_inside(statement))
+            for blocks in _blocks(statement):
+                blocks[:] = _bearing(blocks)
+            result.append(_tolerant(statement, targets))
         else:
-            if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try)):
-                for blocks in _blocks(statement):
-                    blocks[:] = _bearing(blocks)
             result.append(statement)
     return result
+
+
+def _targets_inside(statement: ast.stmt) -> Iterator[ast.expr]:
+    """What the statements in the blocks of a compound one bind: all of it is lost if its first line fails."""
+    for inner in (each for block in _blocks(statement) for each in block):
+        if isinstance(inner, _Simple):
+            yield from _targets(inner)
+        elif not isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _targets_inside(inner)
 
 
 def _calls_super(statement: ast.stmt) -> bool:
@@ -207,16 +218,31 @@ def _blocks(statement: ast.AST) -> list[list[ast.stmt]]:
     return found
 
 
-def _tolerant(statement: ast.stmt) -> ast.stmt:
-    """``try: statement``, and on failure its targets become what the hooks make of the error."""
+def _tolerant(statement: ast.stmt, targets: list[ast.expr] | None = None) -> ast.stmt:
+    """``try: statement``, and on failure its targets (or others) become what the hooks make of the error."""
     error = "__nnlint_error__"
-    lost = _call("lost", ast.Constant(statement.lineno), ast.Name(error, ast.Load()))
-    handler: list[ast.stmt] = [
-        ast.Try([ast.Assign([target], lost)], [_otherwise([ast.Pass()])], [], []) for target in _targets(statement)
-    ]
-    handler.append(ast.Expr(lost))
+    handler = _lost(_targets(statement) if targets is None else targets, statement, error)
     result = ast.Try([statement], [_otherwise(handler, error)], [], [])
     return _at(result, statement)
+
+
+def _lost(targets: list[ast.expr], statement: ast.stmt, error: str) -> list[ast.stmt]:
+    """The handler of an error under which the targets of a statement become what the hooks make of it."""
+
+    def lost(name: str) -> ast.expr:
+        return _call("lost", ast.Constant(statement.lineno), ast.Name(error, ast.Load()), ast.Constant(name))
+
+    handler: list[ast.stmt] = [
+        ast.Try([ast.Assign([target], lost(_name(target)))], [_otherwise([ast.Pass()])], [], []) for target in targets
+    ]
+    return [*handler, ast.Expr(lost(""))]
+
+
+def _name(target: ast.expr) -> str:
+    """The name that a target binds, be it of an attribute; empty if there is none."""
+    if isinstance(target, ast.Attribute):
+        return target.attr
+    return target.id if isinstance(target, ast.Name) else ""
 
 
 def _tolerant_block(statement: ast.stmt, names: list[str]) -> list[ast.stmt]:

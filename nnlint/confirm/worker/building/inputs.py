@@ -118,6 +118,7 @@ def search(
     sides: Sequence[int],
     device: str,
     patience: Patience,
+    also: Sequence[str] = (),
 ) -> Accepted:
     """Arguments that ``function``, a method of ``module`` or one of its own, goes through with on a device.
 
@@ -129,11 +130,13 @@ def search(
         sides: sides of images that are written down in the script.
         device: may be ``meta``.
         patience: how long it may take.
+        also: parameters that get an argument though they have a default.
 
     Raises:
         NotAccepted: no call went through.
     """
-    parameters = parameters_to_fill(function)
+    needed = parameters_to_fill(function)
+    parameters = [*needed, *(each for each in also if each not in needed)]
 
     def found_with(names: Sequence[str]) -> Accepted:
         trial = _Trial(function, module, device, names, patience.until())

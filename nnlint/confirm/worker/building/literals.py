@@ -19,8 +19,11 @@ DATA_SIDES = {28: ("MNIST", "FashionMNIST", "EMNIST", "KMNIST"), 32: ("CIFAR10",
 
 
 def tensors_written_in(texts: Sequence[str]) -> list[Sketch]:
-    """Tensors made with numbers for sizes, ``torch.randn(2, 3, 32, 32)``; with the first size replaced by the batch."""
-    found = [sketch for text in texts for call in _calls(text) for sketch in _tensors(call)]
+    """Tensors made with numbers for sizes, ``torch.randn(2, 3, 32, 32)``; with the first size replaced by the batch.
+
+    Images that are resized to a height and another width are among them.
+    """
+    found = [sketch for text in texts for call in _calls(text) for sketch in (*_tensors(call), *_images(call))]
     return list(dict.fromkeys(found))
 
 
@@ -65,6 +68,20 @@ def _tensors(call: ast.Call) -> Iterator[Sketch]:
             yield Sketch((BATCH, *sizes[1:]), kind, bound)
             if len(sizes) == 3 and sizes[0] and kind == "real":
                 yield Sketch((BATCH, *sizes), kind, bound)
+
+
+def _images(call: ast.Call) -> Iterator[Sketch]:
+    """Coloured and grey images of the two sides that a call resizes images to, if these are not the same."""
+    name = _name(call)
+    if name not in RESIZING and name not in ("resize", "interpolate"):
+        return
+    for each in (*call.args, *(keyword.value for keyword in call.keywords)):
+        if isinstance(each, (ast.Tuple, ast.List)) and len(each.elts) == 2:
+            sides = tuple(map(_size, each.elts))
+            if all(sides) and sides[0] != sides[1]:
+                # OpenCV and Pillow name the width first, torchvision the height.
+                orders = (sides[::-1], sides) if name == "resize" else (sides,)
+                yield from (Sketch((BATCH, channels, *order)) for order in orders for channels in (3, 1))
 
 
 def _size(node: ast.expr) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..bench import Bench
 from ..building.guessing import BATCH, STEPS
-from ..job import Job
-from ..losses.supply import CLASSES, UNKNOWN
+from ..job import Job, Slice
+from ..losses.accepting import Accepting
+from ..losses.supply import BATCHES, CLASSES, UNKNOWN
 from ..losses.teaching import Attempt, Bounded, Lesson, Push, Teaching, strength
 from ..program import Program
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
@@ -41,8 +42,8 @@ LARGER = (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e8)
 SMALLER = (0.3, 0.1, 0.01, 1e-3)
 """Factors that bring losses above the bound, and below it."""
 
-ASCENTS = 30
-"""Steps uphill that are tried on a loss that no factor brings above its bound."""
+STEPS_TAKEN = 30
+"""Steps uphill that are tried on a loss that no factor brings above its bound, and downhill below it."""
 
 BEYOND = 1e30
 """A loss that exceeds any bound."""
@@ -71,24 +72,49 @@ def run(job: Job, bench: Bench) -> Verdict:
 
 
 def _running(job: Job, bench: Bench) -> Teaching:
+    """The lines, from a script on if one leads to them, else those of the function around them.
+
+    Raises:
+        Inconclusive: they do not lead to a loss with gradients.
+    """
+    if job.script is not None:
+        notes = bench.another()
+        try:
+            lines = _leading(job, job.script, notes, alone=(False,))
+        except Inconclusive:
+            pass
+        else:
+            notes.hand_over(bench)
+            return lines
+    other = job.settings["function"] not in ("", job.program.entry)
+    return _leading(job, job.program, bench, alone=(False, True) if other else (False,))
+
+
+def _leading(job: Job, slice_: Slice, bench: Bench, alone: tuple[bool, ...]) -> Teaching:
     """The lines, with the first shapes for what nobody gives that lead to a loss with gradients, past the bound if any.
+
+    Args:
+        job: the experiment.
+        slice_: the program to run.
+        bench: where it is run.
+        alone: whether the function around the bound is called by itself, one after another.
 
     Raises:
         Inconclusive: none does.
     """
-    other = job.settings["function"] not in ("", job.program.entry)
-    program = Program(job.program, bench)
+    program = Program(slice_, bench)
+    accepting = Accepting(program)
     unknown = ""
     reasons: list[str] = []
     beside: Teaching | None = None
-    for alone, present in itertools.product((False, True) if other else (False,), (False, True)):
+    for by_itself, present in itertools.product(alone, (False, True)):
         tried: list[str] = []
         alike: list[str] = []
-        for attempt in _attempts(job, present):
-            if not attempt.accepted and len(alike) == ALIKE and len(set(alike)) == 1 and alike[0]:
+        for attempt in _attempts(slice_, present):
+            if len(alike) == ALIKE and len(set(alike)) == 1 and alike[0]:
                 # It does not lie in the shapes.
-                continue
-            lines = Teaching(program, job.settings, attempt, alone)
+                break
+            lines = Teaching(program, job.settings, attempt, by_itself, accepting)
             # Without the bound, for all losses may lie above it.
             lesson = lines.lesson(Push(), bound=False)
             if lesson.reached and lesson.teaches and not lesson.opaque and not lesson.broken:
@@ -97,10 +123,12 @@ def _running(job: Job, bench: Bench) -> Teaching:
                 beside = beside or lines
                 break
             tried.append(_why_not(lesson, _place(job)))
-            alike += [lesson.broken or lesson.failed]
+            alike += [] if attempt.accepted else [lesson.broken or lesson.failed]
             if lesson.opaque and not lesson.broken:
                 unknown = unknown or tried[-1]
-                break
+                if not lesson.opaque.startswith(UNKNOWN):
+                    # Nobody gives what computes it: no shapes help.
+                    break
             if not lesson.supply.tensors:
                 break
         reasons += tried[:1]
@@ -109,18 +137,18 @@ def _running(job: Job, bench: Bench) -> Teaching:
     raise Inconclusive(unknown or next((each for each in reasons if "NoneType" not in each), reasons[0]))
 
 
-def _attempts(job: Job, present: bool) -> Iterator[Attempt]:
-    """What is tried for what nobody gives: shapes, one after another, then what the models accept."""
-    widths = [((BATCH, STEPS, width), 32, True, False) for width in _widths(job)]
-    for shape, side, classes, named in (*SHAPES, *widths)[: FEW if present else None]:
-        yield Attempt(shape, side, classes, named, present)
-    for classes in (True, False):
-        yield Attempt((BATCH, CLASSES), 32, classes, present=present, accepted=True)
+def _attempts(slice_: Slice, present: bool) -> list[Attempt]:
+    """What is tried for what nobody gives: a shape, what the models accept, and other shapes, one after another."""
+    widths = [((BATCH, STEPS, width), 32, True, False) for width in _widths(slice_)]
+    shapes = [*SHAPES, *widths][: FEW if present else None]
+    attempts = [Attempt(shape, side, classes, named, present) for shape, side, classes, named in shapes]
+    accepted = [Attempt((BATCH, CLASSES), 32, classes, present=present, accepted=True) for classes in (True, False)]
+    return [*attempts[:1], *accepted, *attempts[1:]]
 
 
-def _widths(job: Job) -> list[int]:
+def _widths(slice_: Slice) -> list[int]:
     """Sizes of last axes that the lines speak of: ``reshape(-1, 97)``."""
-    text = job.program.file(job.program.path).text
+    text = slice_.file(slice_.path).text
     found = re.findall(r"(?:view|reshape)\(-1, (\d+)\)", text)
     return list(dict.fromkeys(map(int, found)))[:2]
 
@@ -219,16 +247,20 @@ class _Search:
     def pushes(self) -> Iterator[Push]:
         for scale in (*LARGER, *SMALLER):
             yield Push(scale)
+        yield from self.steps(uphill=True)
+
+    def steps(self, *, uphill: bool) -> Iterator[Push]:
+        """Steps that make the loss larger, or smaller."""
         push = Push()
-        for _ in range(ASCENTS):
-            uphill = self.uphill(push)
-            if uphill is None:
+        for _ in range(STEPS_TAKEN):
+            further = self.step(push, uphill)
+            if further is None:
                 return
-            push = uphill
+            push = further
             yield push
 
-    def uphill(self, push: Push) -> Push | None:
-        """A step that makes the loss larger: along the gradient of the lines without the bound."""
+    def step(self, push: Push, uphill: bool) -> Push | None:
+        """One of them: along the gradient of the lines without the bound; None where there is none."""
         lesson = self.lesson(push, bound=False)
         if not lesson.teaches:
             return None
@@ -236,36 +268,46 @@ class _Search:
         for number, each in enumerate(lesson.supply.tensors):
             gradient = lesson.gradients.get(id(each.leaf))
             if gradient is not None and each.demand.kind == "free":
-                values[number] = (each.leaf + _step(gradient)).detach()
+                values[number] = (each.leaf + (_uphill(gradient) if uphill else _downhill(gradient))).detach()
         for key, gradient in lesson.gradients.items():
             if key in lesson.parameters:
                 place = lesson.parameters[key]
-                moves[place] = moves.get(place, 0) + 0.1 * _step(gradient)
+                moves[place] = moves.get(place, 0) + (0.1 * _uphill(gradient) if uphill else _downhill(gradient))
         return Push(push.scale, values, moves)
 
     def below(self) -> tuple[float | None, float | None]:
         """The gradient that comes back to a loss below the bound, on average, and that loss."""
         for scale in (1.0, *SMALLER):
-            lesson = self.lesson(Push(scale))
-            losses = _side_by_side(lesson, self.squared)
-            if losses is None:
-                # The lines with the bound were not entered at all.
-                if lesson.teaches:
-                    return lesson.norm, _value(lesson.loss)
-                continue
-            alive = ~losses.above & (losses.gradient != 0)
-            if bool(alive.any()):
-                return float(losses.gradient[alive].abs().mean()), float(losses.before[alive].mean())
-        return self.shrunk()
+            found = self.alive(Push(scale))
+            if found is not None:
+                return found
+        found = self.shrunk()
+        for push in self.steps(uphill=False) if found is None else ():
+            found = self.alive(push)
+            if found is not None:
+                break
+        return found or (None, None)
 
-    def shrunk(self) -> tuple[float | None, float | None]:
+    def alive(self, push: Push) -> tuple[float, float | None] | None:
+        """The gradient of losses below the bound in one run, and those losses, on average; None if there are none."""
+        lesson = self.lesson(push)
+        losses = _side_by_side(lesson, self.squared)
+        if losses is None:
+            # The lines with the bound may not have been entered at all.
+            return (lesson.norm, _value(lesson.loss)) if lesson.teaches else None
+        alive = ~losses.above & (losses.gradient != 0)
+        if not bool(alive.any()):
+            return None
+        return float(losses.gradient[alive].abs().mean()), float(losses.before[alive].mean())
+
+    def shrunk(self) -> tuple[float, float | None] | None:
         """The same where nothing brings the loss itself below the bound: a share of it is given to the bound."""
         limit, largest = self.limit, max(self.largest.values())
         if limit is None or self.in_place or not 0 < limit < largest:
-            return None, None
+            return None
         losses = _side_by_side(self.lines.lesson(Push(), share=0.5 * limit / largest), self.squared)
         if losses is None or not bool((losses.gradient != 0).any()):
-            return None, None
+            return None
         return float(losses.gradient.abs().mean()), float(losses.before.mean())
 
     # --- verdicts ----------------------------------------------------------------------------------------------------
@@ -322,6 +364,12 @@ class _Search:
         if self.last.supply.takes_factors_for_granted:
             below = f"the largest loss tried is {_told(largest)} and the bound {_told(limit)}"
             raise Inconclusive(f"{below}, but factors of the loss are not known")
+        presumed = next((each.name for each in self.last.supply.tensors if each.demand.kind == "presumed"), None)
+        if presumed is not None:
+            raise Inconclusive(
+                f"the loss stays below its bound of {_told(limit)}, it is at most {_told(largest)}, if {presumed} lies "
+                f"in [0, 1] as what it is compared with; but nobody knows what it holds"
+            )
         sizes = [self.largest[scale] for scale in LARGER if scale in self.largest]
         if len(sizes) < 5 or max(sizes[-2:]) > 1.05 * max(sizes[:-2]):
             raise Inconclusive(
@@ -329,7 +377,7 @@ class _Search:
             )
         return refuted(
             f"the loss stays below its bound of {_told(limit)}: it is at most {_told(largest)}, however large what it "
-            f"is computed from, even after {ASCENTS} steps of gradient ascent",
+            f"is computed from, even after {STEPS_TAKEN} steps of gradient ascent",
             **figures,
         )
 
@@ -390,8 +438,13 @@ def _value(loss: Any) -> float | None:
     return None if loss is None else float(loss.detach().double().mean())
 
 
-def _step(gradient: Any) -> Any:
+def _uphill(gradient: Any) -> Any:
     return gradient / (gradient.abs().mean() + 1e-30)
+
+
+def _downhill(gradient: Any) -> Any:
+    """A small step: a large one leads over the valley, and up again."""
+    return -0.1 * gradient / (gradient.abs().max() + 1e-30)
 
 
 def _told(value: float) -> str:
@@ -409,12 +462,13 @@ def _note(lesson: Lesson | None, lines: Teaching, bench: Bench) -> None:
         return
     for each in lesson.assumed:
         bench.assume(each)
-    if any(each.name.startswith(UNKNOWN) for each in lesson.supply.tensors):
-        reasons = lines.program.losses[: lines.set_up] or lines.program.losses or ["its packages are missing"]
-        bench.stand_in(f"what could not be set up: {reasons[0]}")
+    reasons = lines.program.losses[: lines.set_up] or lines.program.losses
+    made_up = [each for each in lesson.supply.tensors if each.path.startswith((UNKNOWN, BATCHES))]
+    if made_up and (reasons or made_up[0].path.startswith(UNKNOWN)):
+        bench.stand_in(f"what could not be set up: {(reasons or ['its packages are missing'])[0]}")
     demands = {each.name: each.demand for each in lesson.supply.tensors if not each.name.startswith(UNKNOWN)}
     for name, demand in list(demands.items())[:MOST_NAMES]:
-        within = " in [0, 1]" if demand.kind == "share" else ""
+        within = " in [0, 1]" if demand.kind in ("share", "presumed") else ""
         bench.stand_in(f"{name}: made-up numbers{within} of shape {demand.shape}")
     for name, number in lesson.supply.numbers.items():
         bench.assume(f"{name} = {number:g}")

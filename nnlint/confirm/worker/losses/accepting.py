@@ -15,15 +15,15 @@ from ..program import Program
 from ..setting.replacement import replaced
 from .demands import Demand
 from .supply import Supply
-from .wanted import is_wanted, made_as, settled
+from .wanted import is_wanted, made_as, settle, settled
 
 
 class Accepting:
-    """What the models of a program accept, looked for once for each call of one, in the order of the calls."""
+    """What the models of a program accept, looked for once in all its runs."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._found: list[Accepted | None] = []
+        self._found: dict[object, Accepted | None] = {}
         self._patience = Patience()
 
     @contextmanager
@@ -38,23 +38,18 @@ class Accepting:
             yield
             return
         original = torch.nn.Module.__call__
-        calls = 0
         inside = False
 
         def call(module: Any, *args: Any, **kwargs: Any) -> Any:
-            nonlocal calls, inside
+            nonlocal inside
             if inside or not any(True for _ in module.parameters()):
                 return original(module, *args, **kwargs)
             inside = True
             try:
                 known = _arguments(module, args, kwargs)
-                if any(map(is_wanted, known.values())):
-                    if calls == len(self._found):
-                        self._found.append(self._accepted(module, known))
-                    found = self._found[calls]
-                    calls += 1
-                    if found is not None:
-                        args, kwargs = _filled(module, args, kwargs, found)
+                found = self._accepted(module, known) if any(map(is_wanted, known.values())) else None
+                if found is not None:
+                    args, kwargs = _filled(module, args, kwargs, found)
                 return original(module, *args, **kwargs)
             finally:
                 inside = False
@@ -65,17 +60,17 @@ class Accepting:
     def _accepted(self, module: Any, known: Mapping[str, Any]) -> Accepted | None:
         """What a module goes through with, beside what it is given already; None if nothing is found."""
         hints = {name: [sketch] for name, value in known.items() if (sketch := _sketch(value)) is not None}
+        sizes = tuple(tuple(each.shape) for each in module.parameters())
+        model = (type(module).__qualname__, sizes, *((name, str(hints.get(name))) for name in known))
+        if model not in self._found:
+            self._found[model] = self._searched(module, hints, tuple(known))
+        return self._found[model]
+
+    def _searched(self, module: Any, hints: Mapping[str, list[Sketch]], also: Sequence[str]) -> Accepted | None:
         texts = [file.text for file in self._program.slice.files]
         with self._program.unseen(), suppress(NotAccepted, TypeError, ValueError):
-            return search(
-                module.forward,
-                module,
-                hints,
-                tensors_written_in(texts),
-                sides_in(texts),
-                _place(module),
-                self._patience,
-            )
+            written, sides = tensors_written_in(texts), sides_in(texts)
+            return search(module.forward, module, hints, written, sides, _place(module), self._patience, also)
         return None
 
 
@@ -105,12 +100,15 @@ def _filled(
 
 
 def _made(wanted: Any, maker: Maker, bound: int, place: str) -> Any:
-    """What nobody gives as a tensor like the one a maker makes; as what it makes if that is no tensor."""
+    """What nobody gives as a tensor like the one that a maker draws; as what it makes if it draws none."""
     import torch
 
     example = maker(place)
     if not isinstance(example, torch.Tensor):
         return example
+    if not isinstance(getattr(maker, "__self__", None), Sketch):
+        # Lengths and the like: their very numbers count.
+        return settle(wanted, example)
     shape = tuple(example.shape)
     if example.dtype is torch.bool:
         demand = Demand(shape, "flags")

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class Demand:
     """The shape of a tensor, and its ``kind``.
 
-    ``free`` may be of any size; ``share`` lies in [0, 1], ``positive`` above 0; ``ones`` are neutral factors;
-    ``logs`` and ``shares`` are (logarithms of) distributions over the last axis; ``classes`` are numbers below
-    ``classes``, ``flags`` true or false. ``number`` and ``size`` are no tensors.
+    ``free`` may be of any size; ``share`` lies in [0, 1], and ``presumed`` may, as what it is compared with does;
+    ``positive`` lies above 0; ``ones`` are neutral factors; ``logs`` and ``shares`` are (logarithms of) distributions
+    over the last axis; ``classes`` are numbers below ``classes``, ``flags`` true or false. ``number`` and ``size`` are
+    no tensors.
     """
 
     shape: tuple[int, ...]
@@ -101,11 +102,11 @@ def _otherwise(name: str, where: object, given: Mapping[object, Any], supply: Su
 
 
 def _beside(value: Any) -> str:
-    """What is compared with a tensor holds: shares, if that is what the tensor holds by its last operation."""
+    """What is compared with a tensor: shares, presumably, if that is what the tensor holds by its last operation."""
     node = getattr(value, "grad_fn", None)
     while node is not None and _SAME_VALUES.match(node.name()):
         node = node.next_functions[0][0]
-    return "share" if node is not None and _SHARES.match(node.name()) else "free"
+    return "presumed" if node is not None and _SHARES.match(node.name()) else "free"
 
 
 def _factor(where: object, model: Any, supply: Supply) -> Demand:

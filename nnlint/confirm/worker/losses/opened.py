@@ -10,7 +10,7 @@ from ..anything import is_missing
 from ..bench import Bench
 from ..draws.loading import without_data
 from ..setting.replacement import replaced
-from .supply import Supply
+from .supply import BATCHES, Supply
 from .wanted import Wanted, is_wanted
 
 MAKERS = ("tensor", "as_tensor", "from_numpy")
@@ -27,7 +27,7 @@ def opened(supply: Supply, bench: Bench) -> Iterator[None]:
     register = torch.nn.Module.register_buffer
 
     def register_any(self: Any, name: str, tensor: Any, *args: Any, **kwargs: Any) -> None:
-        if type(tensor) is Wanted:
+        if isinstance(tensor, Wanted):
             self.__dict__[name] = tensor
         else:
             register(self, name, tensor, *args, **kwargs)
@@ -54,7 +54,7 @@ def one_batch(value: Any, supply: Supply) -> Any:
             return [batch]
     except Exception:
         pass
-    return Wanted("batches", supply)
+    return Wanted(BATCHES, supply)
 
 
 def _loaded(iterate: Callable[[Any], Iterator[Any]], loader: Any, supply: Supply) -> Any:
@@ -70,7 +70,7 @@ def _loaded(iterate: Callable[[Any], Iterator[Any]], loader: Any, supply: Supply
     except Exception:
         pass
     supply.forget(before)
-    return Wanted("batches", supply)
+    return Wanted(BATCHES, supply)
 
 
 def _in(value: Any) -> Iterator[Any]:
@@ -87,6 +87,6 @@ def _handing_on(maker: Callable[..., Any]) -> Callable[..., Any]:
     """What nobody gives is a tensor if one is wanted, and need not be made one."""
 
     def make(value: Any, *args: Any, **kwargs: Any) -> Any:
-        return value if type(value) is Wanted else maker(value, *args, **kwargs)
+        return value if isinstance(value, Wanted) else maker(value, *args, **kwargs)
 
     return make

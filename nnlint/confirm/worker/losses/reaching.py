@@ -14,6 +14,7 @@ from ..building.synthesis import prepare
 from ..job import Job, Slice
 from ..program import Enough, Program
 from ..verdict import Inconclusive
+from .accepting import Accepting
 from .supply import CLASSES, Supplied
 from .teaching import Attempt, Push, Teaching
 from .wanted import is_result, is_wanted, settled, tensor_of
@@ -68,9 +69,10 @@ def at_the_watches(
     """
     reasons: list[str] = []
     program = Program(slice_, bench)
-    for attempt in ATTEMPTS:
+    accepting = Accepting(program)
+    for attempt in (replace(each, named=True, only_results=gradients) for each in ATTEMPTS):
         reached = Reached()
-        lines = Teaching(program, job.settings, replace(attempt, named=True, only_results=gradients), alone=False)
+        lines = Teaching(program, job.settings, attempt, alone=False, accepting=accepting)
         for name in names:
             program.see[name] = _eye(name, reached, len(names), name in scalars, (instead or {}).get(name))
         lesson = lines.lesson(Push())

@@ -19,6 +19,9 @@ RESULT = "(…)"
 UNKNOWN = "…"
 """The name of what could not be set up; its path goes on with the reason, in a line of its own."""
 
+BATCHES = "batches"
+"""The name of what loaders give that have no data."""
+
 _NUMBERS = re.compile(
     r"(^|\.)(cfg|config\w*|conf|args?|opts?|options?|hparams|params?|hps?|settings|flags?)(\.|\[)[^(]*$|"
     r"^self\.[^(]*$|(^|[._])(lr|epochs?|steps?|coe?f\w*|lambda\w*|lam|alpha|beta|gamma|rho|eps|tau|temperature|sigma|"
@@ -132,15 +135,15 @@ class Supply:
         self.failures += [why] if why else []
         return self.numbers.setdefault(name, 1)
 
-    def size(self, name: str) -> int:
-        """A size, by its name; rounds are few."""
+    def size(self, name: str, otherwise: int = 1) -> int:
+        """A size, by its name, or ``otherwise`` where that says nothing; rounds are few."""
         if _ROUNDS.search(name):
             return self.sizes.setdefault(name, 2)
         try:
             guessed = guess(re.split(r"[.\[\]']+", name.strip("]'"))[-1] or name, "", 0, {})
         except NoGuess:
-            guessed = 1
-        return self.sizes.setdefault(name, guessed if type(guessed) is int else 1)
+            guessed = otherwise
+        return self.sizes.setdefault(name, guessed if type(guessed) is int else otherwise)
 
     def tensor(self, name: str, path: str, demand: Demand, why: str = "") -> Any:
         """A tensor as demanded; those of real numbers begin a graph of gradients."""
@@ -175,7 +178,7 @@ class Supply:
         if kind == "ones":
             return torch.ones(shape)
         noise = noise * self.scale
-        if kind == "share":
+        if kind in ("share", "presumed"):
             return torch.sigmoid(noise)
         if kind == "positive":
             return noise.abs() + 1e-3

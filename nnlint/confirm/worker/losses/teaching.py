@@ -15,6 +15,7 @@ from ..building.ranks import body_of
 from ..program import Enough, Program
 from ..verdict import Inconclusive
 from .accepting import Accepting
+from .lost import Lost
 from .opened import one_batch, opened
 from .supply import UNKNOWN, Supply
 from .wanted import Wanted, is_wanted, settled
@@ -121,7 +122,9 @@ class Lesson:
 class Teaching:
     """The user's lines, run as often as wanted."""
 
-    def __init__(self, program: Program, settings: Mapping[str, Any], attempt: Attempt, alone: bool) -> None:
+    def __init__(
+        self, program: Program, settings: Mapping[str, Any], attempt: Attempt, alone: bool, accepting: Accepting
+    ) -> None:
         self.program = program
         self.settings = settings
         self.attempt = attempt
@@ -129,7 +132,7 @@ class Teaching:
         """Failures of the user's lines before the function was entered."""
         self.alone = alone
         """Whether the function around the bound is called by itself, with arguments that nobody gives."""
-        self.accepting = Accepting(program)
+        self.accepting = accepting
 
     def lesson(
         self, push: Push, *, bound: bool = True, probe: float | None = None, share: float | None = None
@@ -168,8 +171,8 @@ class Teaching:
         def operand(value: Any) -> Any:
             import torch
 
-            if type(value) is Wanted or is_missing(value):
-                lesson.opaque = value._path if type(value) is Wanted else "a value that is missing"
+            if isinstance(value, Wanted) or is_missing(value):
+                lesson.opaque = value._path if isinstance(value, Wanted) else "a value that is missing"
             value = settled(value)
             if not isinstance(value, torch.Tensor):
                 return value
@@ -222,7 +225,7 @@ class Teaching:
             name, path = str(self.settings["function"]), str(self.settings["file"])
         else:
             name, path = program.slice.entry, program.slice.path
-        program.missing = lambda why: _unknown(supply, why, fails=not name)
+        program.missing = program.skipped = _losing(supply, fails=not name)
         program.run("__nnlint_program__" if name and not program.slice.entry else None)
         if not name:
             return
@@ -232,15 +235,19 @@ class Teaching:
         first: list[Any] = []
         if isinstance(owner, type) and inspect.isfunction(inspect.getattr_static(owner, last)):
             first = [_instance(owner, lesson)]
-        program.missing = lambda why: _unknown(supply, why, fails=True)
+        program.missing = program.skipped = _losing(supply, fails=True)
         self.set_up = len(program.losses)
         lesson.loss = settled(function(*first, *_arguments(function, lesson, skipped=len(first))))
         lesson.reached = True
 
 
-def _unknown(supply: Supply, why: str, *, fails: bool) -> Wanted:
+def _losing(supply: Supply, *, fails: bool) -> Callable[[str, str], Lost]:
     """What stands for something that could not be had; with ``fails`` the lesson fails if anything rests on it."""
-    return Wanted(UNKNOWN, supply, why=why if fails else "", path=f"{UNKNOWN}{why}\n")
+
+    def lost(why: str, name: str) -> Lost:
+        return Lost(name or UNKNOWN, supply, why=why if fails else "", path=f"{UNKNOWN}{why}\n{name}")
+
+    return lost
 
 
 def _arguments(function: Callable[..., Any], lesson: Lesson, skipped: int) -> list[Any]:

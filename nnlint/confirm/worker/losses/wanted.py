@@ -6,18 +6,16 @@ import dis
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from types import CodeType
 from typing import Any
 
-from ..draws.loading import SAMPLES
+from ..asked import keys_in, unpacked
 from .demands import ARITHMETIC, NUMBER, OPEN, Demand, demanded
-from .supply import RESULT, UNKNOWN, Supply
+from .supply import RESULT, Supply
 
-_SAME = frozenset("to cuda cpu float double half bfloat16 detach clone contiguous type requires_grad_ long int".split())
+SAME = frozenset("to cuda cpu float double half bfloat16 detach clone contiguous type requires_grad_ long int".split())
 """Methods that keep the shape: what they are called on need not be known yet."""
 
-_TENSOR = frozenset(
+TENSOR = frozenset(
     "view reshape mean sum pow abs size dim shape device dtype permute transpose squeeze unsqueeze flatten softmax "
     "log_softmax sigmoid argmax max min gather item numel ndim new_zeros new_ones new_tensor expand repeat chunk split "
     "clamp clip log exp square sqrt norm any all eq ne gt lt ge le type_as expand_as view_as is_cuda requires_grad "
@@ -30,8 +28,8 @@ _TENSOR = frozenset(
 _OF_ROWS = frozenset("gather softmax log_softmax argmax max min topk".split())
 """Those that go along the second axis."""
 
-_ENTRIES = frozenset("keys values items".split())
-"""Methods of a mapping: what nobody gives has no entries but those that were assigned."""
+ENTRIES = frozenset("keys values items".split())
+"""Methods of a mapping: what nobody gives has the entries that the lines ask for by name."""
 
 _PARTS_OF_A_MODEL = frozenset("parameters named_parameters modules named_modules children named_children".split())
 
@@ -41,6 +39,10 @@ _CLASSES = re.compile(
     r"label|class|categor|action|target|truth|(^|_)(gt|idx|index|indices|ids?|y|token)s?(_|$|\])", re.IGNORECASE
 )
 """Names of what holds classes rather than measures."""
+
+_MASKS = re.compile(r"mask", re.IGNORECASE)
+_INDICES = re.compile(r"(^|_)(idx|inds?|indexe?s?|indices|ids|perm)(_|$)", re.IGNORECASE)
+"""Names of what chooses rows."""
 
 
 class Wanted:
@@ -102,15 +104,19 @@ class Wanted:
             object.__setattr__(self, "_value", self._supply.number(self._name, self._why))
         return self._value
 
+    def _another(self, name: str, path: str, made: Callable[[Demand], Any] | None = None) -> Any:
+        """Another such value, of the same origin."""
+        return type(self)(name, self._supply, made, self._why, path)
+
     def _part(self, key: str) -> Any:
         if key not in self._parts:
-            self._parts[key] = Wanted(f"{self._name}{key}", self._supply, why=self._why, path=f"{self._path}{key}")
+            self._parts[key] = self._another(f"{self._name}{key}", f"{self._path}{key}")
         return self._parts[key]
 
     def _item(self, number: int, name: str) -> Any:
         """An item that is unpacked, by the name that the line gives it."""
         item = self._part(f"[{number}]")
-        if name and type(item) is Wanted:
+        if name and isinstance(item, Wanted):
             object.__setattr__(item, "_name", name)
         return item
 
@@ -121,19 +127,25 @@ class Wanted:
             raise AttributeError(name)
         if self._value is not None:
             return getattr(self._value, name)
-        if name in _SAME:
+        if name in SAME:
             return lambda *args, **kwargs: self._kept(name, args, kwargs)
-        if name in _ENTRIES:
-            return lambda: ()
+        if name in ENTRIES:
+            return self._entries(name, sys._getframe(1))
         if name in _PARTS_OF_A_MODEL:
             return lambda *args, **kwargs: self._as_model(name)
-        if name in _TENSOR:
+        if name in TENSOR:
             return getattr(self._as_rows() if name in _OF_ROWS else self._as_tensor(), name)
         return self._part(f".{name}")
 
+    def _entries(self, method: str, frame: Any) -> Callable[[], Any]:
+        """``keys``, ``values`` or ``items``: the entries that the function which asks for them speaks of by name."""
+        keys = keys_in(frame)
+        parts = [self._part(f"[{key!r}]") for key in keys]
+        return lambda: {"keys": keys, "values": parts, "items": list(zip(keys, parts))}[method]
+
     def _kept(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What a method that keeps the shape gives, once the shape is known."""
-        given = [each for each in args if type(each) is not Wanted]
+        given = [each for each in args if not isinstance(each, Wanted)]
 
         def made(demand: Demand) -> Any:
             kind = "classes" if method in ("long", "int") and demand.kind == "free" else demand.kind
@@ -142,7 +154,7 @@ class Wanted:
                 return value
             return getattr(value, method)(*given, **kwargs)
 
-        return Wanted(self._name, self._supply, made, self._why, self._path)
+        return self._another(self._name, self._path, made)
 
     def _changed(self, change: Callable[[Any], Any]) -> Any:
         """What arithmetic with a number gives, element by element, once the shape is known; factors stay positive."""
@@ -153,7 +165,7 @@ class Wanted:
                 return change(self._become(demand)).clamp(min=0)
             return change(self._become(Demand(demand.shape, kind)))
 
-        return Wanted(self._name, self._supply, made, self._why, self._path)
+        return self._another(self._name, self._path, made)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._parts[f".{name}"] = value
@@ -162,14 +174,14 @@ class Wanted:
         """Another such value; as a decorator it leaves what it decorates alone."""
         if len(args) == 1 and not kwargs and (isinstance(args[0], type) or type(args[0]).__name__ == "function"):
             return args[0]
-        return Wanted(f"{self._name}(…)", self._supply, why=self._why, path=f"{self._path}(…)")
+        return self._another(f"{self._name}(…)", f"{self._path}(…)")
 
     def __getitem__(self, key: Any) -> Any:
         if self._value is not None:
             return self._value[key]
         if isinstance(key, (str, int)):
             return self._part(f"[{key!r}]")
-        return Wanted(self._name, self._supply, lambda demand: self._as_tensor()[key], self._why, self._path)
+        return self._another(self._name, self._path, lambda demand: self._as_tensor()[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, (str, int)) and self._value is None:
@@ -180,16 +192,14 @@ class Wanted:
     def __iter__(self) -> Iterator[Any]:
         if self._value is not None:
             return iter(self._value)
-        names = _unpacked(sys._getframe(1))
+        names = unpacked(sys._getframe(1))
         return iter([self._part("[0]")] if names is None else [self._item(*each) for each in enumerate(names)])
 
     def __next__(self) -> Any:
         return self._part("[0]")
 
     def __len__(self) -> int:
-        if self._value is not None:
-            return len(self._value)
-        return SAMPLES if self._name.startswith(UNKNOWN) else 1
+        return 1 if self._value is None else len(self._value)
 
     def __bool__(self) -> bool:
         return False if self._value is None else bool(self._value)
@@ -233,11 +243,12 @@ class Wanted:
         cls, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         # Where and as what to compute is left to the bench.
-        given = {key: value for key, value in (kwargs or {}).items() if key not in _PLACES or type(value) is not Wanted}
+        kwargs = kwargs or {}
+        given = {key: value for key, value in kwargs.items() if key not in _PLACES or not isinstance(value, Wanted)}
         name = getattr(function, "__name__", "")
         if name in ("to", "type"):
-            args = [each for number, each in enumerate(args) if number == 0 or type(each) is not Wanted]
-            if type(args[0]) is not Wanted:
+            args = [each for number, each in enumerate(args) if number == 0 or not isinstance(each, Wanted)]
+            if not isinstance(args[0], Wanted):
                 return function(*args, **given) if len(args) > 1 or given else args[0]
         found = next(_wanted_in([*args, *given.values()]), None)
         if found is None:
@@ -252,15 +263,25 @@ class Wanted:
         place = _place([*known[0], *known[1].values()])
 
         def met(value: Any, where: object) -> Any:
-            if type(value) is Wanted:
+            if isinstance(value, Wanted):
+                if name == "getitem" and where == 1 and _is_tensor(known[0][0]):
+                    wishes[where] = value._as_index(known[0][0]) or wishes.get(where)
                 given = value._met(NUMBER if value._is_factor(name) else wishes.get(where))
                 return given.to(place) if place is not None and _is_tensor(given) else given
-            if isinstance(value, (list, tuple)) and any(type(each) is Wanted for each in value):
+            if isinstance(value, (list, tuple)) and any(isinstance(each, Wanted) for each in value):
                 return type(value)([met(each, where) for each in value])
             return value
 
         positional = [met(value, number) for number, value in enumerate(args)]
         return function(*positional, **{key: met(value, key) for key, value in given.items()})
+
+    def _as_index(self, among: Any) -> Demand | None:
+        """What it is as an index of a tensor, by its name: a mask of rows, or numbers of some; None if neither."""
+        if _MASKS.search(self._name):
+            return Demand(tuple(among.shape[:1]), "flags")
+        if _INDICES.search(self._name):
+            return Demand((self._supply.batch,), "classes", among.shape[0])
+        return None
 
     def _is_factor(self, function: str) -> bool:
         return function in ARITHMETIC and self._supply.is_number(self._name)
@@ -280,17 +301,23 @@ class Wanted:
 
 def is_wanted(value: object) -> bool:
     """Whether a value is still to be supplied."""
-    return type(value) is Wanted and value._value is None
+    return isinstance(value, Wanted) and value._value is None
 
 
 def settled(value: Any) -> Any:
     """What a value has become, itself if it is no stand-in."""
-    return value._value if type(value) is Wanted and value._value is not None else value
+    return value._value if isinstance(value, Wanted) and value._value is not None else value
 
 
 def tensor_of(value: Any, shape: tuple[int, ...]) -> Any:
     """The tensor of a shape that a stand-in becomes if it is nothing yet; itself if it is no stand-in."""
     return made_as(value, Demand(shape)) if is_wanted(value) else settled(value)
+
+
+def settle(wanted: Any, value: Any) -> Any:
+    """The value that a stand-in has from now on."""
+    object.__setattr__(wanted, "_value", value)
+    return value
 
 
 def made_as(value: Any, demand: Demand) -> Any:
@@ -300,7 +327,7 @@ def made_as(value: Any, demand: Demand) -> Any:
 
 def is_result(value: Any) -> bool:
     """Whether a stand-in is what a call gave."""
-    return type(value) is Wanted and RESULT in value._path
+    return isinstance(value, Wanted) and RESULT in value._path
 
 
 def _known(value: Any) -> Any:
@@ -324,34 +351,10 @@ def _place(known: Sequence[Any]) -> Any:
 
 def _wanted_in(values: Sequence[Any]) -> Iterator[Any]:
     for value in values:
-        if type(value) is Wanted:
+        if isinstance(value, Wanted):
             yield value
         elif isinstance(value, (list, tuple)):
             yield from _wanted_in(value)
-
-
-def _unpacked(frame: Any) -> list[str] | None:
-    """The names of what the line that iterates unpacks, empty where it has none; None if the line loops."""
-    code = frame.f_code
-    if frame.f_lasti < 0 or dis.opname[code.co_code[frame.f_lasti]] not in ("UNPACK_SEQUENCE", "UNPACK_EX"):
-        return None
-    return _unpacked_at(code, frame.f_lasti)
-
-
-@lru_cache(maxsize=256)
-def _unpacked_at(code: CodeType, place: int) -> list[str]:
-    """The same for the unpacking at a place of the code: a loop asks for it in every round."""
-    following = iter(each for each in dis.get_instructions(code) if each.offset >= place)
-    unpacking = next(following)
-    count = (unpacking.arg or 0) & 0xFF
-    if unpacking.opname == "UNPACK_EX":
-        count += 1 + ((unpacking.arg or 0) >> 8)
-    names: list[str] = []
-    for each in following:
-        if not each.opname.startswith("STORE_") or len(names) == count:
-            break
-        names += list(each.argval) if isinstance(each.argval, tuple) else [str(each.argval)]
-    return names if len(names) == count else [""] * count
 
 
 def _decides(frame: Any) -> bool:

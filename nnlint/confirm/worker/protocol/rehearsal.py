@@ -128,7 +128,7 @@ class Rehearsal:
         self.epochs = int(job.settings.get("epochs", EPOCHS))
         self.ledger = Ledger()
         self.program = Program(job.program, bench)
-        self.program.missing = self.program.skipped = lambda why: StandIn("?", self)
+        self.program.missing = self.program.skipped = lambda why, name: StandIn("?", self)
         self.orders = Orders(bench, order, self.program.failed)
         self.paths = {file.path for file in job.program.files}
         self.accused = tuple(self._places("accused"))

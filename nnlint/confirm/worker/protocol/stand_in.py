@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..losses.wanted import _unpacked
+from ..asked import Sizes, unpacked
 
 BATCH = 8
 """Examples in a batch that nobody gives."""
@@ -213,7 +213,7 @@ class StandIn:
     @property
     def shape(self) -> Any:
         """As many sizes as anybody asks for."""
-        return _Sizes((len(self), *SIZES[1:]))
+        return Sizes((len(self), *SIZES[1:]))
 
     @property
     def device(self) -> Any:
@@ -361,25 +361,8 @@ class StandIn:
 
 def _count_unpacked(frame: Any) -> int | None:
     """How many values the line that iterates wants to unpack; None if it loops."""
-    names = _unpacked(frame)
+    names = unpacked(frame)
     return None if names is None else len(names)
-
-
-class _Sizes(tuple):  # type: ignore[type-arg]
-    """A shape of as many sizes as anybody asks for."""
-
-    def __iter__(self) -> Iterator[Any]:
-        count = _count_unpacked(sys._getframe(1))
-        return iter([self[axis] for axis in range(len(self) if count is None else count)])
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            return _Sizes(tuple(self)[key])
-        return tuple.__getitem__(self, key if -len(self) <= key < len(self) else -1)
-
-    def numel(self) -> int:
-        """Their product, or what is as good."""
-        return BATCH
 
 
 class _Same:
@@ -401,7 +384,7 @@ class _Same:
 def flat(values: Any) -> Iterator[Any]:
     """What is in lists, tuples and dicts."""
     for value in values:
-        if isinstance(value, (list, tuple)) and not isinstance(value, _Sizes):
+        if isinstance(value, (list, tuple)) and not isinstance(value, Sizes):
             yield from flat(value)
         elif isinstance(value, dict):
             yield from flat(value.values())
