@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations
+from itertools import permutations, takewhile
 
 from nnlint.evidence.movement import Movement, draws_of, is_extent, movements
 from nnlint.evidence.sample_parts import Part, parts_of
@@ -103,14 +103,15 @@ def _among(
             continue
         known_to_picture = _reached(picture)
         rivals = [other for other in others if not other.is_decided_by(known_to_picture)]
-        is_data = target.is_data or isinstance(returned, Return)
+        record = _common_record(picture, target)
+        is_data = target.is_data or isinstance(returned, Return) or record is not None
         for movement in its:
             if _is_followed(movement, target, changes) or _is_asked_about(target, movement):
                 continue
             if any(_tells(part, movement) for part in parts if part is not target.part and not moved[id(part)]):
                 continue
             by = next((rival for rival in rivals if rival.kind == movement.kind), None)
-            if by is None and is_data and not _may_be_handled(target):
+            if by is None and is_data and not _may_be_handled(target, record):
                 yield Disagreement(returned, picture, movement, target)
             elif by is not None and not _is_synchronised(run, movement, by):
                 yield Disagreement(returned, picture, movement, target, by, _seed_on_the_way(run))
@@ -131,11 +132,19 @@ class _Change:
     @classmethod
     def of(cls, store: Store) -> _Change:
         given = (store.value, *store.keys, *(condition.test for condition in store.context.conditions))
-        return cls(
-            frozenset(map(id, _held(store.target))),
-            frozenset(map(id, ancestors(store.target))),
-            frozenset(id(item) for value in given for item in ancestors(value)),
-        )
+        decided_by = frozenset(id(item) for value in given for item in ancestors(value))
+        item = _item(store)
+        if item is not None:
+            return cls(frozenset((id(item),)), frozenset(), decided_by)
+        return cls(frozenset(map(id, _held(store.target))), frozenset(map(id, ancestors(store.target))), decided_by)
+
+
+def _item(store: Store) -> Value | None:
+    """The item of a dict that an assignment takes the place of, None if it may be any."""
+    key = store.keys[0] if len(store.keys) == 1 else None
+    if not isinstance(store.target, Mapping) or not isinstance(key, Const) or store.target.open:
+        return None
+    return store.target.items.get(key.value)
 
 
 def _have_a_draw_in_common(its: list[Movement], others: list[Movement]) -> bool:
@@ -166,6 +175,15 @@ def _belong_together(picture: Part, its: list[Movement], target: Target) -> bool
     if id(target.part.value) in _content(picture):
         return False
     return not _chosen_by(line) ^ _chosen_by(target.trunk)
+
+
+def _common_record(picture: Part, target: Target) -> Value | None:
+    """What the target was taken from that also names the file of the picture; None if there is no such thing."""
+    read = reader(trunk(picture.value, picture.assumed))
+    if read is None or read.origin is None:
+        return None
+    named = {id(item) for path in read.origin.inputs[:1] for item in ancestors(path) if isinstance(item, Unknown)}
+    return next((item for item in target.trunk if id(item) in named), None)
 
 
 def _content(part: Part) -> set[int]:
@@ -228,9 +246,9 @@ def _asks_for(test: Value, line: set[int]) -> bool:
     return False
 
 
-def _may_be_handled(target: Target) -> bool:
-    """Whether something nobody knows, that may move it, was done to the target."""
-    for item in target.trunk:
+def _may_be_handled(target: Target, record: Value | None) -> bool:
+    """Whether something nobody knows, that may move it, was done to the target since it was taken from its record."""
+    for item in takewhile(lambda item: item is not record, target.trunk):
         origin = item.origin
         if origin is None and isinstance(item, Unknown):
             return True

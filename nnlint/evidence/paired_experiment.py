@@ -166,9 +166,11 @@ LOADERS = READERS | {"numpy.load", "torch.load"}
 def _source(part: Part) -> Origin | None:
     """The expression that gives a part as it lies on disk, or in what the dataset holds or is handed."""
     line = trunk(part.value, part.assumed)
-    read = next((item.origin for item in line if item.origin is not None and item.origin.op in LOADERS), None)
+    reads = (number for number, item in enumerate(line) if item.origin is not None and item.origin.op in LOADERS)
+    read = next(reads, None)
     if read is not None:
-        return read
+        # of an archive one array
+        return line[read - 1 if read and _is_array_of(line[read - 1], line[read]) else read].origin
     ends = (number for number, item in enumerate(line) if _is_held(item))
     last = next(ends, None)
     if last is None:
@@ -180,12 +182,21 @@ def _source(part: Part) -> Origin | None:
 
 
 def _is_held(value: Value) -> bool:
-    """Whether a value is an item of what the dataset holds, or of what a function is handed."""
+    """Whether a value is an item of what the dataset holds, of one of its records, or of what a function is handed."""
     origin = value.origin
     if origin is None or origin.op != "getitem" or not origin.inputs:
         return False
     holder = origin.inputs[0].origin
-    return is_source(value) or (holder is not None and holder.op == "parameter")
+    return is_source(value) or (holder is not None and holder.op in ("parameter", "iterate"))
+
+
+def _is_array_of(value: Value, archive: Value) -> bool:
+    """Whether a value is an array of an archive, by its name there: ``numpy.load(path)["mask"]``."""
+    origin = value.origin
+    if origin is None or origin.op != "getitem" or len(origin.inputs) != 2 or origin.inputs[0] is not archive:
+        return False
+    key = resolve_setting(origin.inputs[1])
+    return isinstance(key, Const) and isinstance(key.value, str)
 
 
 def _is_item(value: Value) -> bool:
@@ -194,6 +205,8 @@ def _is_item(value: Value) -> bool:
 
 def _reading(source: Origin) -> str:
     """What the expression gives: the function that reads, with ``gray`` after it if it is asked for one channel."""
+    if source.op == "getitem" and source.inputs[0].origin is not None:
+        source = source.inputs[0].origin
     if source.op not in LOADERS:
         return ""
     asked = resolve_setting(source.inputs[1]) if len(source.inputs) > 1 else None

@@ -36,7 +36,7 @@ SPATIAL = tuple(
             r"seg|segs|segm|segment(ation)?s?|semantic|masks?|msks?|(seg|label|lbl|lab)_?(img|image|map|mask)|trimap|parsing",
         ),
         ("boxes", r"(b|bb|gt)?_?box(es)?|bboxs|bnd_?box(es)?|rois"),
-        ("keypoints", r"key_?points?|kps|kpts?|land_?marks?|joints?(_?[23]d)?"),
+        ("keypoints", r"key_?points?|kps|kpts?|pts|land_?marks?|joints?(_?[23]d)?"),
         ("flow", r"(optical_)?flow"),
         ("depth map", r"depths?|disp|disparity|disparities"),
         ("normals", r"(surface_)?normals"),
@@ -99,7 +99,7 @@ def target_of(part: Part, moved: bool) -> Target | None:
     names = names_along(part, line)
     if not names or ELSEWHERE.search(names[0]):
         return None
-    noun = _noun(names if read is not None else names[:2])
+    noun = _noun(names if read is not None else list(dict.fromkeys(names))[:2])
     if noun is None and read is not None:
         on_the_path = path_words(read)
         answers = any(ANSWER.search(name) for name in (*names, *on_the_path))

@@ -290,3 +290,46 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
             Path("data/options.json").read_text(encoding="utf-8")
     assert not os.path.exists("data/images")
     assert len(bench.stood_in) == 3
+
+
+def test_what_packages_look_for_is_no_data(tmp_path: Path) -> None:
+    import os
+
+    from nnlint.confirm.worker.bench import Bench
+    from nnlint.confirm.worker.pairs.coded_pictures import Stage
+    from nnlint.confirm.worker.pairs.virtual_files import virtual_files
+
+    with virtual_files(Stage((24, 40)), Bench("cpu", list)):
+        # As cv2 does, wherever it is installed.
+        assert not os.path.exists(tmp_path / "package" / "config-3.py")
+        assert os.path.exists(tmp_path / "pictures" / "0001.png")
+
+
+def test_an_archive_has_its_arrays_by_name(tmp_path: Path) -> None:
+    from nnlint.confirm.worker.bench import Bench
+    from nnlint.confirm.worker.pairs.coded_pictures import Stage
+    from nnlint.confirm.worker.pairs.virtual_files import virtual_files
+
+    with virtual_files(Stage((24, 40)), Bench("cpu", list)):
+        stored = np.load(tmp_path / "cells.npz")
+    assert type(stored["cells"]) is np.ndarray
+    assert stored["cells"].shape == stored.shape == (24, 40)
+
+
+def test_a_single_box_is_compared_alone(repaired: Repaired, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.py"
+    lines = """
+    def __getitem__(self, index):
+        image = Image.open(self.images[index])
+        box = torch.tensor(self.targets[index]["bbox"])
+        assert int(box[0]) < int(box[2])
+        mirrored = random.random() < 0.5
+        if mirrored:
+            image = ImageOps.mirror(image)
+        return {"image": torch.from_numpy(np.array(image)), "bbox": box}
+"""
+    path.write_text(HEAD + lines)
+    assert repaired(path, "NN101", {})["outcome"] == "confirmed"
+    repair = "torch.tensor([image.width - box[2], box[1], image.width - box[0], box[3]]) if mirrored else box}"
+    answer = repaired(path, "NN101", {"box}": repair})
+    assert answer["outcome"] == "refuted", answer["summary"]

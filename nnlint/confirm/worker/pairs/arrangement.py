@@ -189,6 +189,7 @@ def _arranged(job: Job, bench: Bench, arrangement: _Arrangement, extent: Any) ->
         moved=control.moved,
         drawing=control.drawing,
     )
+    program.prepare()
     with virtual_files(stage, bench):
         subject, paths = _subject(program, settings, bench, control, picture, target)
     names = settings["names"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-FORMS = ("array", "list", "tensor", "flat")
-"""The types that the places of a sample are handed over in, tried in turn."""
+FORMS = ("array", "list", "tensor", "flat", "one", "row")
+"""The types that the places of a sample are handed over in, tried in turn; ``one`` is a single place, as a list."""
 
 Format = Callable[[list[float], float, float], list[float]]
 """Writes places of pixels in another way, for a picture of a width and a height."""
@@ -25,6 +25,8 @@ class Places:
     def __init__(self, kind: str, height: int, width: int, form: str) -> None:
         self.kind, self.form = kind, form
         shares = _BOXES if kind == "boxes" else _KEYPOINTS
+        if form == "one":
+            shares = shares[: 2 if kind == "boxes" else 1]
         self.points: Points = tuple((round(x * width) + 0.0, round(y * height) + 0.0) for x, y in shares)
         self.shift = 0.0
 
@@ -35,10 +37,12 @@ class Places:
         rows = [flat[start : start + columns] for start in range(0, len(flat), columns)]
         if self.form == "list":
             return rows
-        if self.form == "flat":
+        if self.form in ("flat", "one"):
             return flat
         import torch
 
+        if self.form == "row":
+            return _row_of(torch.tensor(flat).numpy())
         return torch.tensor(rows).numpy() if self.form == "array" else torch.tensor(rows)
 
     def expected(self, moved: Sequence[tuple[float, float]]) -> list[float]:
@@ -62,6 +66,18 @@ class Places:
             "center, width, height": _centered,
             "center, width, height in shares": lambda box, width, height: _shares(_centered(box, 0, 0), width, height),
         }
+
+
+def _row_of(numbers: Any) -> Any:
+    """Numbers in a row of a table, as pandas has it, as far as it differs from an array."""
+
+    class Row(type(numbers)):  # type: ignore[misc]
+        values = property(lambda self: self.view(type(numbers)))
+
+        def to_numpy(self, dtype: Any = None, **options: Any) -> Any:
+            return self.values.astype(dtype or self.dtype)
+
+    return numbers.view(Row)
 
 
 def moved_points(points: Points, origin: Any, tolerance: float) -> list[tuple[float, float]] | None:

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from typing import Any
 
-from ..anything import is_missing
+from ..anything import Anything, is_missing
 from ..bench import Bench
 from ..draws.loading import torchvision_datasets
 from .coded_pictures import Stage
@@ -41,6 +41,9 @@ FILES = 4
 LISTS = (".txt", ".csv", ".lst", ".list", ".flist")
 """The endings of files that list pictures."""
 
+CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
+"""The endings of what packages import, wherever they are installed: they look for more than there is."""
+
 READERS = (
     ("PIL.Image", "open"),
     ("cv2", "imread"),
@@ -55,6 +58,9 @@ READERS = (
 )
 """Functions that read a picture, by module and name: what is replaced in modules that are loaded."""
 
+
+TABLES = ("read_csv", "read_table", "read_json", "read_pickle", "read_excel", "read_parquet", "read_feather")
+"""Functions of pandas that read a table."""
 
 _Replacement = tuple[Any, str, Callable[[Any], Any]]
 """An object, the name of an attribute, and what makes its replacement of the original."""
@@ -99,6 +105,8 @@ def _reading(stage: Stage, bench: Bench) -> Iterator[_Replacement]:
                 name,
                 partial(_reader, kind=f"{module}.{name}", stage=stage, bench=bench),
             )
+    if "pandas" in sys.modules:
+        yield from ((sys.modules["pandas"], name, partial(_table, bench=bench)) for name in TABLES)
     yield os.path, "join", _joining
     for kind in torchvision_datasets():
         if kind.__name__ in OF_PICTURES:
@@ -172,10 +180,32 @@ def _reader(original: Any, kind: str, stage: Stage, bench: Bench) -> Any:
         if _is_there(path):
             return original(path, *args, **kwargs)
         bench.stand_in(SAMPLES)
+        if kind == "numpy.load":
+            return _stored(stage.picture(kind, is_target=False))
         gray = kind == "cv2.imread" and bool(args) and args[0] == 0
         return stage.picture(f"{kind} gray" if gray else kind, is_target=False)
 
     return read
+
+
+def _table(original: Any, bench: Bench) -> Any:
+    def read(path: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if _is_there(path) or not (_is_data(path) or is_missing(path)):
+            return original(path, *args, **kwargs)
+        bench.stand_in("a table that is not there")
+        return Anything(f"the table {path} is not there")
+
+    return read
+
+
+def _stored(array: Any) -> Any:
+    """An array that is also an archive of arrays by name, each of them the same."""
+
+    class Stored(type(array)):  # type: ignore[misc]
+        def __getitem__(self, key: Any) -> Any:
+            return self.view(type(array)) if isinstance(key, str) else super().__getitem__(key)
+
+    return array.view(Stored)
 
 
 def _of_pictures(original: Any, kind: Any, stage: Stage, bench: Bench) -> Any:
@@ -262,11 +292,13 @@ def _existing(original: Any) -> Any:
 
 
 def _is_data(path: Any) -> bool:
-    """Whether a path is one of data: under no folder that Python or its packages live in."""
+    """Whether a path is one of data: no code, and under no folder that Python or its packages live in."""
     if is_missing(path):
         return True
     text = os.path.abspath(os.fsdecode(path)) if isinstance(path, (str, bytes, os.PathLike)) else ""
-    return bool(text) and not text.startswith((sys.prefix, sys.base_prefix, "/etc", "/proc", "/sys", "/dev"))
+    if not text or text.endswith(CODE):
+        return False
+    return not text.startswith((sys.prefix, sys.base_prefix, "/etc", "/proc", "/sys", "/dev"))
 
 
 class _Absent(io.BytesIO):
