@@ -214,8 +214,8 @@ def _misplaced(dims: list[Monomial], sizes: list[Monomial], asked: list[tuple[in
     for source, target, wanted in asked:
         # the strides that the wanted size can have: its own dimension's other factors lie behind it or before it
         loose, free = dims[source] / wanted, sizes[target] / wanted
-        wider = after[target] / (before[source] * loose)
-        closer = after[target] * free / before[source]
+        wider = (after[target] / (before[source] * loose)).reckoned
+        closer = (after[target] * free / before[source]).reckoned
         ratio = wider if wider.direction > 0 else closer if closer.direction < 0 else None
         if ratio is not None and _exceeds_one(ratio, sizes):
             found.append(Misplaced(wanted, source, target, ratio))

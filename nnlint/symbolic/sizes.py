@@ -159,6 +159,15 @@ class Monomial:
             result = result * Monomial(powers=((part, n),))
         return result
 
+    @property
+    def reckoned(self) -> Monomial:
+        """The same with the constants among its atoms multiplied out."""
+        result = self
+        for atom in self.atoms:
+            if isinstance(atom.value, Const) and isinstance(atom.value.value, int):
+                result = result.replaced(atom, Monomial(atom.value.value))
+        return result
+
     def value(self) -> Value:
         """The expression that has this size."""
         result: Value | None = None

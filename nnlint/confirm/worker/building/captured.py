@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 from ..bench import Bench
 from .prepared import Prepared
+from .ranks import body_of
 
 EXAMPLES = 7
 """Examples that are kept of a large batch."""
@@ -36,9 +38,19 @@ class Calls:
         return Prepared(module.forward, module, given, {}, _batch(args), bench)
 
     def newest(self, name: str) -> Any:
-        """The module of a class that was built last; None if none was, or only with sizes counted in missing data."""
-        found = (module for module in reversed(self.built) if type(module).__name__ == name)
+        """The module of a class that was built last; None if none was, for want of sizes that missing data decide."""
+        found = (module for module in reversed(self.built) if type(module).__name__ == name and _is_whole(module))
         return next((module for module in found if not any(map(_is_empty, module.parameters()))), None)
+
+
+def _is_whole(module: Any) -> bool:
+    """Whether the initializer of a module has come to its end: everything that it is sure to set is there."""
+    targets = (target for each in body_of(type(module).__init__) for target in getattr(each, "targets", ()))
+    return all(
+        hasattr(module, target.attr)
+        for target in targets
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+    )
 
 
 def _is_empty(parameter: Any) -> bool:
