@@ -244,8 +244,6 @@ def _modules(run: Rehearsal, replace: Replace) -> None:
     for owner in (torch.nn.parallel, torch.nn):
         for name in ("DistributedDataParallel", "DataParallel"):
             replace(owner, name, lambda original: _parallel)
-    for name in ("compile",):
-        replace(torch, name, lambda original: _as_it_is)
 
 
 def _parallel(module: Any, *args: Any, **kwargs: Any) -> Any:
@@ -267,10 +265,6 @@ def _parallel(module: Any, *args: Any, **kwargs: Any) -> Any:
             return nullcontext()
 
     return DistributedDataParallel(module)
-
-
-def _as_it_is(model: Any = None, *args: Any, **kwargs: Any) -> Any:
-    return model if model is not None else _as_it_is
 
 
 def _gradients(run: Rehearsal, replace: Replace) -> None:

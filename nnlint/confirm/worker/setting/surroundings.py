@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..bench import Bench
 from .accelerator import moved_to_bench
 from .command_line import without_arguments
+from .compiler import without_compiler
 from .downloads import without_downloads
 
 
@@ -19,6 +20,14 @@ def surroundings(bench: Bench, options: Mapping[str, Any]) -> Iterator[None]:
 
     ``options`` are arguments of the script that are not left at their defaults.
     """
-    with warnings.catch_warnings(), without_arguments(bench, options), without_downloads(bench), moved_to_bench(bench):
+    replacements = (
+        without_arguments(bench, options),
+        without_downloads(bench),
+        without_compiler(),
+        moved_to_bench(bench),
+    )
+    with warnings.catch_warnings(), ExitStack() as stack:
+        for each in replacements:
+            stack.enter_context(each)
         warnings.simplefilter("ignore")
         yield
