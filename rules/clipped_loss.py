@@ -110,8 +110,10 @@ def clipped_loss(trace: Trace) -> Iterator[Finding]:
     out to be infinite, or if no loss can reach it: neither larger inputs and weights nor steps uphill along the
     gradient bring the loss near the bound, as for 1 - cosine similarity under a bound of 10. What the script does not
     have at hand (predictions of a model that is passed in, a batch whose files are missing) is made up in the shapes
-    that the lines ask for, and said to be. It stays inconclusive where the loss itself is computed out of sight, by a
-    criterion that is passed in or a package that is not installed, and where the lines do not run. There is no
+    that the lines ask for and the models accept, and said to be. A loss in a function is run from a script on that
+    calls it, where one is read as well. It stays inconclusive where the loss itself is computed out of sight, by a
+    criterion that is passed in or a package that is not installed, where it stays below its bound only if a missing
+    target is a probability as what it is compared with, and where the lines do not run. There is no
     experiment for `loss[loss > c] = c`, nor where a test chooses a constant that was made before.
 
     ## When it stays silent

@@ -243,3 +243,149 @@ def test_a_gradient_of_its_own_is_no_clipped_loss(verdicts: Verdicts, tmp_path: 
                 return gradient * 2 * error / error.numel(), None
     """
     assert outcomes(verdicts, tmp_path, text) == []
+
+
+LOSS = """
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class ContrastLoss(nn.Module):
+    def __init__(self, cap=6.0):
+        super().__init__()
+        self.cap = cap
+
+    def forward(self, first, second):
+        distance = F.pairwise_distance(first, second)
+        loss = distance.pow(2).clamp(max=self.cap)
+        return loss.mean()
+"""
+
+TRAIN = """
+import json
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from contrast import ContrastLoss
+
+
+class Pairs(Dataset):
+    def __init__(self):
+        with open("pairs.json") as file:
+            self.pairs = json.load(file)
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index):
+        first, second = self.pairs[index]
+        return torch.tensor(first), torch.tensor(second)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(9, 32), nn.ReLU(), nn.Linear(32, 8))
+
+    def forward(self, first, second):
+        return SCALE(self.layers(first), dim=1), SCALE(self.layers(second), dim=1)
+
+
+torch.manual_seed(0)
+net, criterion = Net(), ContrastLoss()
+optimizer = torch.optim.Adam(net.parameters())
+for first, second in DataLoader(Pairs(), batch_size=16, shuffle=True):
+    loss = criterion(*net(first, second))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("scale", "outcome"), [("F.normalize", "refuted"), ("(lambda x, dim: 3 * F.normalize(x, dim=dim))", "confirmed")]
+)
+def test_a_loss_is_confirmed_from_the_script_on(verdicts: Verdicts, tmp_path: Path, scale: str, outcome: str) -> None:
+    (tmp_path / "contrast.py").write_text(LOSS)
+    assert verdicts(tmp_path)["contrast.py", 13, "NN204"] == "confirmed"
+    (tmp_path / "train.py").write_text(TRAIN.replace("SCALE", scale))
+    assert verdicts(tmp_path)["contrast.py", 13, "NN204"] == outcome
+
+
+READ = {
+    "columns of a table in hand-made batches": """
+        table = np.loadtxt("arm.txt", delimiter=",", dtype=np.float32)
+        inputs, torques = table[:, :21], table[:, 21:28]
+        inputs = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
+        model = nn.Linear(21, 7)
+        optimizer = torch.optim.Adam(model.parameters())
+        order = np.random.permutation(inputs.shape[0])
+        for start in range(0, len(order) - 256 + 1, 256):
+            chosen = order[start : start + 256]
+            x = torch.from_numpy(np.ascontiguousarray(inputs[chosen]))
+            y = torch.from_numpy(np.ascontiguousarray(torques[chosen]))
+            loss = ((model(x) - y) ** 2).sum(dim=1).mean().clamp(0, 100)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    """,
+    "nodes of a graph, chosen by a mask": """
+        def read(path):
+            blob = torch.load(path)
+            return blob["x"].float(), blob["adjacency"], blob["y"].long(), blob["train"]
+
+        x, adjacency, y, train_mask = read("citations.pt")
+        model = nn.Linear(x.size(1), int(y.max()) + 1)
+        optimizer = torch.optim.Adam(model.parameters())
+        for epoch in range(10):
+            scores = F.log_softmax(model(x), dim=1)
+            loss = torch.clamp(F.nll_loss(scores[train_mask], y[train_mask]), max=2.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    """,
+    "batches as dicts that are moved as wholes": """
+        class Texts(torch.utils.data.Dataset):
+            def __init__(self, path):
+                self.samples = json.load(open(path))
+
+            def __len__(self):
+                return len(self.samples)
+
+            def __getitem__(self, index):
+                return self.samples[index]
+
+        model = nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(8 * 7, 4))
+        optimizer = torch.optim.Adam(model.parameters())
+        for batch in torch.utils.data.DataLoader(Texts("texts.json"), batch_size=8, shuffle=True):
+            batch = {key: value.to("cpu") for key, value in batch.items()}
+            losses = F.cross_entropy(model(batch["ids"]), batch["labels"], reduction="none")
+            loss = losses.clamp(max=2.0).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    """,
+    "settings that an initializer reads": """
+        class Experiment:
+            def __init__(self, path):
+                with open(path) as file:
+                    self.settings = json.load(file)
+                self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+                self.net = nn.Linear(5, 3)
+                self.optimizer = torch.optim.Adam(self.net.parameters(), lr=float(self.settings["lr"]))
+
+            def step(self, x, label):
+                self.optimizer.zero_grad()
+                loss = torch.clip(self.loss(self.net(x), label), max=5.0)
+                loss.backward()
+                self.optimizer.step()
+    """,
+}
+
+
+@pytest.mark.parametrize("text", READ.values(), ids=READ)
+def test_data_are_followed_until_a_tensor_wants_them(verdicts: Verdicts, tmp_path: Path, text: str) -> None:
+    assert outcomes(verdicts, tmp_path, "import json\nimport numpy as np\n" + dedent(text)) == ["confirmed"]
