@@ -25,6 +25,9 @@ GIVEN = 4711
 MOST = 60
 """Draws that are watched: a network has hundreds of layers."""
 
+LOOKED_AT = 600
+"""Draws of which those are taken: layers that are built in one line count once."""
+
 
 def repetition(
     seeding: Seeding,
@@ -53,8 +56,9 @@ def repetition(
         return None
     early = [draw for draw in draws if not _in_training(seeding, draw)]
     plan = _Plan(seeding, scopes=[(seeding.trace.source, seeding.trace.source.module)])
-    for draw in (early or draws)[:MOST]:
-        plan.watch(draw, loop=not early)
+    for draw in (early or draws)[:LOOKED_AT]:
+        if len(plan.drawn) < MOST:
+            plan.watch(draw)
     for seed in seeding.seeds:
         plan.seed(seed, told=told)
     for build in seeding.built:
@@ -140,17 +144,17 @@ class _Plan:
     """What is run statement by statement: the script, and the functions on the way to the anchors."""
     _names: dict[int, str] = field(default_factory=dict)
 
-    def watch(self, draw: RandomUse, *, loop: bool) -> None:
+    def watch(self, draw: RandomUse) -> None:
         """Watch a draw, and the object that it is made for."""
         made = self.anchor(draw)
-        self.drawn.append(
-            {
-                "watch": (own := self._watched(result_of(draw.place))),
-                "made": own if made.node is draw.place.node else self._watched(made),
-                "generator": draw.generator,
-                "label": _label(draw),
-            }
-        )
+        drawn: dict[str, Json] = {
+            "watch": (own := self._watched(result_of(draw.place))),
+            "made": own if made.node is draw.place.node else self._watched(made),
+            "generator": draw.generator,
+            "label": _label(draw),
+        }
+        if drawn not in self.drawn:
+            self.drawn.append(drawn)
 
     def seed(self, seed: Seed, *, told: bool) -> None:
         """Have a seed set. A number that is drawn for it and told is known to who repeats the run."""
