@@ -18,7 +18,7 @@ Repaired = Callable[[Path, str, Mapping[str, str]], Mapping[str, Json]]
 HEAD = """
 import torch
 from torch import nn, optim
-from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
 torch.manual_seed(0)
@@ -89,6 +89,16 @@ BUGS: dict[str, tuple[str, tuple[str, ...], dict[str, str], str]] = {
         ("scheduler = CosineAnnealingLR(optimizer, T_max=len(loader))", IN_EPOCHS),
         {"T_max=len(loader)": "T_max=epochs"},
         "the run makes 40 steps, and the scheduler is made for 40",
+    ),
+    "too seldom by a function": (
+        "NN302",
+        (
+            "total = epochs * len(loader)",
+            "scheduler = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / total))",
+            IN_EPOCHS,
+        ),
+        {"total = epochs * len(loader)": "total = epochs"},
+        "the run makes 40 steps, and the scheduler is made for 40 (lr_lambda)",
     ),
     "twice": (
         "NN302",

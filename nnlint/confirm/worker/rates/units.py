@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ..verdict import Inconclusive, Verdict, confirmed, refuted
 from .courses import BATCHES, FAINT, faint_since, figures_of, over_batches, rate_of
 from .rehearsal import Course, Rehearsal, Stage
@@ -15,7 +18,7 @@ MANY_BATCHES = tuple(int(20 * 1.4**power) for power in range(20))
 UNFINISHED, FINISHED = 0.8, 1.25
 """Steps for each step of the schedule between which a run is taken to see the schedule as it was meant."""
 
-ENDING = ("T_max", "total_steps", "total_iters", "num_training_steps")
+ENDING = ("T_max", "total_steps", "total_iters", "num_training_steps", "lr_lambda")
 """What counts the steps to the end of a schedule, and not those to a fall."""
 
 LONGEST = 100_000
@@ -101,6 +104,14 @@ def _alone(stage: Stage, seen: Course, steps: int) -> list[float]:
     return rates
 
 
+def _rate_after(stage: Stage, seen: Course, steps: int) -> float:
+    """The rate that the user's scheduler gives by itself after so many steps."""
+    factor = _factor(seen.scheduler)
+    if factor is not None:
+        return float(seen.scheduler.base_lrs[0] * factor(steps))
+    return _alone(stage, seen, min(steps, LONGEST))[-1]
+
+
 def too_seldom(stage: Stage) -> Verdict:
     """Whether a scheduler that counts batches is stepped once an epoch: how much of its schedule the run sees."""
 
@@ -116,7 +127,7 @@ def too_seldom(stage: Stage) -> Verdict:
             return refuted(f"the scheduler is stepped {made} times in {epochs} epochs, in every batch", **figures)
         ends = f"the rate is {course.rates[-1]:.3g} in the last epoch"
         if made <= UNFINISHED * horizon:
-            whole = _alone(stage, course, min(horizon, LONGEST))[-1]
+            whole = _rate_after(stage, course, horizon)
             return confirmed(
                 f"the run makes {made} of the {horizon:,} steps that the scheduler is made for ({name}): {ends}, and "
                 f"would be {whole:.3g} at the end of the schedule",
@@ -154,7 +165,32 @@ def _horizon(course: Course) -> tuple[int, str]:
         return before + int(max(milestones)), "milestones"
     if course.horizon is not None and course.horizon >= 1:
         return before + int(course.horizon), "num_training_steps"
+    factor = _factor(scheduler)
+    horizon = None if factor is None else _last_change(factor, 2 * len(course.rounds) * (course.batches or BATCHES[0]))
+    if horizon is not None:
+        return before + horizon, "lr_lambda"
     raise Inconclusive("it is not known how many steps the scheduler is made for")
+
+
+def _factor(scheduler: Any) -> Callable[[int], float] | None:
+    """The user's function of the number of steps, None if the rate does not come from one."""
+    functions = getattr(scheduler, "lr_lambdas", None)
+    return functions[0] if functions and callable(functions[0]) else None
+
+
+def _last_change(factor: Callable[[int], float], most: int) -> int | None:
+    """After how many steps a factor stays what it is; None if it is still another just before ``most``, or ever alike.
+
+    It is taken to stay once it has come to its last value: the steps are halved, not gone through.
+    """
+    end = factor(most)
+    if factor(most - 1) != end or factor(0) == end:
+        return None
+    still, settled = 0, most
+    while settled - still > 1:
+        step = (still + settled) // 2
+        still, settled = (still, step) if factor(step) == end else (step, settled)
+    return settled
 
 
 def twice(stage: Stage) -> Verdict:
