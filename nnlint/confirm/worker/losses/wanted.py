@@ -10,7 +10,7 @@ from typing import Any
 
 from ..asked import keys_in, unpacked
 from .demands import ARITHMETIC, NUMBER, OPEN, Demand, demanded
-from .supply import RESULT, Supply
+from .supply import BATCHES, RESULT, Supply
 
 SAME = frozenset("to cuda cpu float double half bfloat16 detach clone contiguous type requires_grad_ long int".split())
 """Methods that keep the shape: what they are called on need not be known yet."""
@@ -193,7 +193,9 @@ class Wanted:
         if self._value is not None:
             return iter(self._value)
         names = unpacked(sys._getframe(1))
-        return iter([self._part("[0]")] if names is None else [self._item(*each) for each in enumerate(names)])
+        if names is None:
+            names = ["batch" if self._name == BATCHES else ""]
+        return iter([self._item(*each) for each in enumerate(names)])
 
     def __next__(self) -> Any:
         return self._part("[0]")
