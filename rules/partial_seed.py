@@ -187,10 +187,11 @@ def torch_only_without_cuda(seeding: Seeding) -> Finding | None:
     """``if cuda: torch.cuda.manual_seed(…) else: torch.manual_seed(…)``: with a GPU the weights have no seed."""
     torch_seeds, drawn = seeding.seeding("torch"), seeding.drawn("torch")
     for cuda in seeding.seeding("cuda"):
-        taken = {(id(condition.place.node), condition.outcome) for condition in cuda.context.conditions}
+        conditions = [condition for condition in cuda.context.conditions if not condition.implied]
+        taken = {(id(condition.place.node), condition.outcome) for condition in conditions}
         if torch_seeds and drawn and all(_excluded(seed, taken) for seed in torch_seeds):
             passed = {id(condition.place.node) for seed in torch_seeds for condition in seed.context.conditions}
-            chosen = [(each.place, each.outcome) for each in cuda.context.conditions if id(each.place.node) in passed]
+            chosen = [(each.place, each.outcome) for each in conditions if id(each.place.node) in passed]
             return finding(
                 seeding,
                 cuda,

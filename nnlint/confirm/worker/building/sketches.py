@@ -79,7 +79,8 @@ def accepted_by(layer: Any, sides: Sequence[int]) -> Iterator[Sketch]:
     elif isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)):
         for length in LENGTHS:
             yield Sketch((BATCH, layer.in_channels, length))
-        yield Sketch((BATCH, STEPS, layer.in_channels))
+        for length in LENGTHS:
+            yield Sketch((BATCH, length, layer.in_channels))
     elif isinstance(layer, (nn.Conv3d, nn.ConvTranspose3d)):
         for side in (16, 32):
             yield Sketch((BATCH, layer.in_channels, side, side, side))

@@ -25,6 +25,10 @@ FAINT = 0.3
 """A pixel whose two values differ by less than this part of the largest difference says nothing."""
 
 
+SLICES = 5
+"""Slices of a volume."""
+
+
 class Stage:
     """What all pictures show at present, in black and white; targets in their levels and, with ``colour``, in channels.
 
@@ -65,6 +69,8 @@ class Stage:
             return planes[0] if channels == 1 else planes.float() / 255
         if name.startswith("torchvision.io."):
             return planes[:channels]
+        if name == "nibabel.load":
+            return _Volume(_array(planes[0]).astype("float32"))
         if name == "numpy.load":
             return _array(planes[0]).astype("float32")
         if name == "array" or name.rpartition(".")[2] in ("imread", "imdecode"):
@@ -95,6 +101,23 @@ class Stage:
     def _plane(self, shown: Any, is_target: bool) -> Any:
         low, high = self.levels if is_target else (0, 255)
         return shown.to(_torch().uint8) * (high - low) + low
+
+
+class _Volume:
+    """A volume as nibabel has it, of :data:`SLICES` slices that are all alike."""
+
+    def __init__(self, picture: Any) -> None:
+        self.dataobj = picture[..., None].repeat(SLICES, -1)
+        self.shape = self.dataobj.shape
+        self.affine = _array(_torch().eye(4))
+
+    def get_fdata(self, *args: Any, **kwargs: Any) -> Any:
+        """The values of the voxels."""
+        return self.dataobj.astype("float64")
+
+    def copy(self) -> Any:
+        """Itself: its values are made anew for every picture that is shown."""
+        return self
 
 
 @cache

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from typing import Any
 
-from ..anything import Anything, is_missing
+from ..anything import Anything, is_missing, reason
 from ..bench import Bench
 from ..draws.loading import torchvision_datasets
 from .coded_pictures import Stage
@@ -47,6 +47,7 @@ CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
 READERS = (
     ("PIL.Image", "open"),
     ("cv2", "imread"),
+    ("cv2", "imdecode"),
     ("imageio", "imread"),
     ("imageio.v2", "imread"),
     ("imageio.v3", "imread"),
@@ -55,9 +56,19 @@ READERS = (
     ("numpy", "load"),
     ("torchvision.io", "read_image"),
     ("torchvision.datasets.folder", "default_loader"),
+    ("nibabel", "load"),
 )
 """Functions that read a picture, by module and name: what is replaced in modules that are loaded."""
 
+
+CONTAINERS = (
+    ("h5py", "File"),
+    ("lmdb", "open"),
+    ("sqlite3", "connect"),
+    ("tarfile", "open"),
+    ("zipfile", "ZipFile"),
+)
+"""What opens a file that holds many samples, by module and name."""
 
 TABLES = ("read_csv", "read_table", "read_json", "read_pickle", "read_excel", "read_parquet", "read_feather")
 """Functions of pandas that read a table."""
@@ -105,8 +116,11 @@ def _reading(stage: Stage, bench: Bench) -> Iterator[_Replacement]:
                 name,
                 partial(_reader, kind=f"{module}.{name}", stage=stage, bench=bench),
             )
-    if "pandas" in sys.modules:
-        yield from ((sys.modules["pandas"], name, partial(_table, bench=bench)) for name in TABLES)
+    tables = (("pandas", name) for name in TABLES)
+    for module, name in (*CONTAINERS, *tables):
+        if module in sys.modules:
+            yield sys.modules[module], name, partial(_container, bench=bench)
+    yield io, "BytesIO", _buffer
     yield os.path, "join", _joining
     for kind in torchvision_datasets():
         if kind.__name__ in OF_PICTURES:
@@ -141,7 +155,7 @@ def _makers() -> Iterator[tuple[Any, tuple[str, ...]]]:
 
     yield torch, ("tensor", "as_tensor", "from_numpy")
     if "numpy" in sys.modules:
-        yield sys.modules["numpy"], ("array", "asarray")
+        yield sys.modules["numpy"], ("array", "asarray", "frombuffer")
 
 
 def _passing(original: Any) -> Any:
@@ -188,14 +202,24 @@ def _reader(original: Any, kind: str, stage: Stage, bench: Bench) -> Any:
     return read
 
 
-def _table(original: Any, bench: Bench) -> Any:
+def _container(original: Any, bench: Bench) -> Any:
+    """What opens a file of many samples, or reads a table: what is in one that is not there is missing."""
+
     def read(path: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if _is_there(path) or not (_is_data(path) or is_missing(path)):
+        if _is_there(path) or not _is_data(path):
             return original(path, *args, **kwargs)
-        bench.stand_in("a table that is not there")
-        return Anything(f"the table {path} is not there")
+        bench.stand_in("a file of many samples that is not there")
+        return Anything(reason(path) if is_missing(path) else f"the file {path} is not there")
 
     return read
+
+
+def _buffer(original: Any) -> Any:
+    class Buffer(original):  # type: ignore[misc]
+        def __new__(cls, content: Any = b"") -> Any:
+            return content if is_missing(content) else super().__new__(cls)
+
+    return Buffer
 
 
 def _stored(array: Any) -> Any:

@@ -182,7 +182,9 @@ class Rehearsal:
         if not last and not self.unbegun:
             raise Inconclusive(self._why("the loop over the epochs goes round not once"))
         if last and not any(each.rates for each in self.rounds):
-            self._presume_training()
+            if self._watches("trained"):
+                raise Inconclusive(self._why("the optimizer is not stepped on the way"))
+            self.bench.assume("training goes on in every epoch, with the rate that the epoch ends with")
         return Course(
             rounds=self.rounds[:last],
             beyond=self.rounds[last:],
@@ -193,22 +195,6 @@ class Rehearsal:
             samples=self.samples,
             batches=self.known_batches or (self.batches if self.assumed_batches else None),
         )
-
-    def _presume_training(self) -> None:
-        """Take a step for granted in every epoch where none was seen.
-
-        Raises:
-            Inconclusive: it cannot be the number of samples that kept the optimizer from being stepped.
-        """
-        if not self._watches("trained"):
-            self.bench.assume("training goes on in every epoch, with the rate that the epoch ends with")
-        elif self.assumed_batches and not self._watches("stepped in a batch"):
-            # Fewer samples were assumed than a batch has.
-            self.bench.assume("training goes on in every epoch, with the rate that the epoch begins with")
-            for each in self.rounds:
-                each.rates.append(each.entered_with)
-        else:
-            raise Inconclusive(self._why("the optimizer is not stepped on the way"))
 
     def _why(self, what: str) -> str:
         missing = self.program.why_missing()
@@ -421,8 +407,14 @@ class Rehearsal:
 
     def _close(self) -> None:
         """Write down what the last round ends with."""
-        if self.rounds and self.optimizer is not None:
-            self.rounds[-1].left_with = self._rate()
+        if not self.rounds or self.optimizer is None:
+            return
+        last = self.rounds[-1]
+        last.left_with = self._rate()
+        if not last.rates and self.assumed_batches and self._watches("trained") and not last.stepped.get("batch"):
+            # Fewer samples were assumed than a batch has.
+            self.bench.assume("training goes on in every epoch, with the rate that the epoch begins with")
+            last.rates.append(last.entered_with)
 
     def _rate(self) -> float:
         rates = [group["lr"] for group in self.optimizer.param_groups]
