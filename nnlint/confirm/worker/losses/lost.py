@@ -9,6 +9,7 @@ from typing import Any
 from ..asked import Sizes
 from ..draws.loading import SAMPLES
 from ..reason import Unavailable
+from .supply import UNKNOWN
 from .wanted import ENTRIES, SAME, TENSOR, Wanted, settled
 
 _ELEMENT = re.compile(r"\[-?\d+\]$")
@@ -20,8 +21,10 @@ class Lost(Wanted):
 
     Arrays, tables and files are read and prepared in many ways before they are tensors of batches. So whatever is
     computed of it is lost as well, until it meets a tensor, or a function of torch that demands one. It has as many
-    examples as a data set that nobody knows, and as many features as there are classes; where one element of it is
-    asked for as a number, the reason is raised for which there is none.
+    examples as a data set that nobody knows, and as many features as there are classes.
+
+    Raises:
+        Unavailable: one element of it is asked for as a number, or all of it as an array; it says why there is none.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -72,7 +75,7 @@ class Lost(Wanted):
 
     @property
     def _reason(self) -> str:
-        return str(self._path).partition("\n")[0].removeprefix("…")
+        return str(self._path).partition("\n")[0].removeprefix(UNKNOWN)
 
     def _refuse(self) -> None:
         if self._value is None and _ELEMENT.search(self._name):
