@@ -333,3 +333,21 @@ def test_a_single_box_is_compared_alone(repaired: Repaired, tmp_path: Path) -> N
     repair = "torch.tensor([image.width - box[2], box[1], image.width - box[0], box[3]]) if mirrored else box}"
     answer = repaired(path, "NN101", {"box}": repair})
     assert answer["outcome"] == "refuted", answer["summary"]
+
+
+def test_a_missing_package_is_named_where_samples_cannot_be_had(repaired: Repaired, tmp_path: Path) -> None:
+    path = tmp_path / "faces.py"
+    lines = """
+    def __getitem__(self, index):
+        image = Image.open(self.images[index])
+        keypoints = self.targets[index]
+        if random.random() < 0.5:
+            image = ImageOps.mirror(image)
+        return image, np.array(keypoints)
+"""
+    path.write_text("import scale_of_faces as scale\n" + HEAD + lines)
+    assert repaired(path, "NN101", {})["outcome"] == "confirmed"
+    lacking = {"np.array(keypoints)": "np.array(keypoints).reshape(scale.pixels(image))"}
+    answer = repaired(path, "NN101", lacking)
+    assert answer["outcome"] == "inconclusive"
+    assert "the package scale_of_faces, which is not installed" in str(answer["summary"]), answer["summary"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import dis
-import linecache
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType
 from typing import Any
+
+from .definitions import body_at
 
 
 def unpacked(frame: Any) -> list[str] | None:
@@ -38,33 +39,13 @@ def _unpacked_at(code: CodeType, place: int) -> list[str]:
 
 def keys_in(frame: Any) -> list[str]:
     """The keys, as texts, that the function at work in a frame asks mappings for."""
-    code = frame.f_code
-    return list(_keys_in("".join(linecache.getlines(code.co_filename)), code.co_firstlineno))
-
-
-@lru_cache(maxsize=64)
-def _keys_in(text: str, row: int) -> tuple[str, ...]:
-    """The same for the innermost function of a text around a row, or for all of it."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return ()
-    around: ast.AST = tree
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _first_row(node) <= row <= (
-            node.end_lineno or 0
-        ):
-            around = node
     keys = (
         node.slice.value
-        for node in ast.walk(around)
+        for statement in body_at(frame.f_code)
+        for node in ast.walk(statement)
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
     )
-    return tuple(dict.fromkeys(key for key in keys if isinstance(key, str)))
-
-
-def _first_row(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    return min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    return list(dict.fromkeys(key for key in keys if isinstance(key, str)))
 
 
 class Sizes(tuple):  # type: ignore[type-arg]

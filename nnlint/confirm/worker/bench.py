@@ -38,6 +38,11 @@ class Bench:
         """What was replaced, in the order it was noted."""
         return list(self._stood_in)
 
+    @property
+    def missing_packages(self) -> list[str]:
+        """The packages that were stood in for, in words, each as a reason why something could not be had."""
+        return [f"{note}, is stood in for" for note in self._stood_in if note.endswith("is not installed")]
+
     def hand_over(self, other: Bench) -> None:
         """Let another bench have the notes of this one, where a trial was made whose notes count after all."""
         other._assumptions.update(self._assumptions)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..bench import Bench
+from ..definitions import body_of
 from .prepared import Prepared
-from .ranks import body_of
 
 EXAMPLES = 7
 """Examples that are kept of a large batch."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .ranks import body_of
+from ..definitions import body_of
 
 
 def word_for(function: Callable[..., Any], name: str) -> str | None:

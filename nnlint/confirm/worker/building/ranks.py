@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import linecache
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..definitions import body_of
 from .sketches import Sketch
 
 MOVING = frozenset("permute transpose swapaxes flatten size".split())
@@ -40,23 +40,6 @@ def ranks_of(function: Callable[..., Any]) -> Ranks:
 def fits(sketch: Sketch | None, rank: tuple[int, int] | None) -> bool:
     """Whether a tensor has as many dimensions as are asked for; what is no tensor may be anything."""
     return sketch is None or rank is None or rank[0] <= len(sketch.shape) <= rank[1]
-
-
-def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
-    """The statements of a function, as the text of its file has them; none if that is not at hand."""
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is None:
-        return []
-    try:
-        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-    except (SyntaxError, ValueError, RecursionError):
-        return []
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
-            first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
-            if code.co_firstlineno in (first, node.lineno):
-                return node.body
-    return []
 
 
 def _told(node: ast.AST) -> Iterator[tuple[str, int, int]]:

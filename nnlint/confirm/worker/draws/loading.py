@@ -24,6 +24,9 @@ KNOWN = {
 }
 """How many samples the data sets of torchvision have for training and for testing, by the name of the class."""
 
+PAIRED = ("Cityscapes", "VOCSegmentation", "SBDataset")
+"""The data sets of torchvision whose target is a picture too."""
+
 ORDER = ("shuffle", "sampler", "batch_sampler")
 """What decides the order of a loader; a loader that lacks it is no loader of the user's."""
 

@@ -201,8 +201,7 @@ class _Repetition:
 
     def require_all(self, one: Drawn) -> None:
         """Raise what is missing if not all that is drawn was seen."""
-        packages = [f"{note}, is stood in for" for note in self.bench.stood_in if note.endswith("is not installed")]
-        reason = one.missing or one.checkpoint or "".join([*packages, *self.given][:1])
+        reason = one.missing or one.checkpoint or "".join([*self.bench.missing_packages, *self.given][:1])
         for name in self.asked.loaders:
             # A loader that is built under other conditions only is none of this run.
             if name in one.lost and name not in one.seen:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..anything import is_missing
-from ..building.ranks import body_of
+from ..definitions import body_of
 from ..program import Enough, Program
 from ..verdict import Inconclusive
 from .accepting import Accepting

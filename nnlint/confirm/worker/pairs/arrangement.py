@@ -137,7 +137,7 @@ def set_up(job: Job, bench: Bench) -> Experiment:
         if not any(repr(extent) in each for each in trial.assumptions):
             break
     trial.hand_over(bench)
-    raise Inconclusive(max(reasons, key=reasons.count))
+    raise Inconclusive("; ".join([max(reasons, key=reasons.count), *trial.missing_packages]))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..anything import Anything, is_missing, reason
 from ..bench import Bench
-from ..draws.loading import torchvision_datasets
+from ..draws.loading import PAIRED, torchvision_datasets
 from .coded_pictures import Stage
 
 ENDINGS = ("png", "jpg", "jpeg", "tif", "bmp", "npy", "JPG", "PNG")
@@ -32,7 +32,7 @@ FOLDER = "the files of a folder that is not there"
 
 LINES = "the lines of a list that is not there"
 
-OF_PICTURES = ("Cityscapes", "VOCSegmentation", "SBDataset", "OxfordIIITPet")
+OF_PICTURES = (*PAIRED, "OxfordIIITPet")
 """Data sets of torchvision whose target is a picture too, or may be."""
 
 FILES = 4

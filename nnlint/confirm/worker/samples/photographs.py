@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from ..draws.loading import is_unread, torchvision_datasets
+from ..draws.loading import PAIRED, is_unread, torchvision_datasets
 from ..pairs.coded_pictures import Stage
 
 BLOCK = 4
@@ -23,8 +23,8 @@ OWN_SIZES = {
 GRAY = ("MNIST", "FashionMNIST", "KMNIST", "EMNIST", "QMNIST", "USPS")
 """Data sets of one channel."""
 
-OF_PICTURES = ("Cityscapes", "VOCSegmentation", "SBDataset", "Kitti")
-"""Data sets whose target is a picture too."""
+OF_PICTURES = (*PAIRED, "Kitti")
+"""Data sets whose target is shown as a picture too."""
 
 
 class Photograph(Stage):
