@@ -130,6 +130,7 @@ def test_what_meets_a_number_takes_the_shape_that_is_wanted_then(verdicts: Verdi
         ("nn.LSTM(6, 4, batch_first=True, proj_size=1)", "(5, 7, 6)"),
         ("nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 1))", "(5, 2, 32, 32)"),
         ("nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(8 * 7, 1))", "(5, 7)"),
+        ("nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 9 * 11, 1))", "(5, 3, 9, 11)"),
     ],
 )
 def test_missing_data_have_the_shape_that_the_model_accepts(

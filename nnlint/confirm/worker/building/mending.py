@@ -33,6 +33,9 @@ PRODUCT = re.compile(
 LARGEST = 1 << 24
 """No tensor is made of more elements."""
 
+OBLONGS = 2
+"""Images that are not square which are tried for a number of places, each lying and standing."""
+
 NEAR = 3
 """How far the side of an image may be from the one that is reckoned."""
 
@@ -91,6 +94,8 @@ def _flattened_to(sketch: Sketch, rows: int, given: int, wanted: int) -> Iterato
         yield replace(sketch, shape=(whole,) if rows == 1 else (BATCH, whole))
     if len(shape) > 2:
         yield from _with_sides(sketch, [*range(2, len(shape))], wanted / given)
+        if len(shape) == 4:
+            yield from _with_oblongs(sketch, shape[2] * shape[3] * wanted / given)
         channels, rest = divmod(shape[1] * wanted, given)
         if not rest and channels:
             yield _resized(sketch, {1: channels})
@@ -103,6 +108,17 @@ def _with_sides(sketch: Sketch, axes: Sequence[int], ratio: float) -> Iterator[S
         sides = {axis: round(sketch.shape[axis] * scale) + offset for axis in axes}
         if all(side > 0 for side in sides.values()):
             yield _resized(sketch, sides)
+
+
+def _with_oblongs(sketch: Sketch, places: float) -> Iterator[Sketch]:
+    """Images of so many places whose height is not their width, the least oblong ones first."""
+    if places != int(places) or not 1 < places <= LARGEST:
+        return
+    heights = [side for side in range(int(places**0.5), 1, -1) if places % side == 0][:OBLONGS]
+    for height in heights:
+        width = int(places) // height
+        yield _resized(sketch, {2: height, 3: width})
+        yield _resized(sketch, {2: width, 3: height})
 
 
 def _resized(sketch: Sketch, sizes: dict[int, int]) -> Sketch:
